@@ -1,0 +1,93 @@
+"""What is known of a table beside its columns: key, time column, closed side, chunk, what it reads.
+
+Belongs here: `TableSpec` and `Read`. Does not belong here: the tables themselves (`tables.py`), SQL, Dagster.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+
+from schemas.base import TableModel, columns_of
+from schemas.window import Closed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """One table that another is computed from.
+
+    A row of the reader at time t depends on rows of `table` from `t - before` to `t + after`; so a change of day D
+    makes the reader's days `D - after` to `D + before` stale. Both are whole days.
+    """
+
+    table: str
+    before: timedelta = timedelta(0)
+    after: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aggregate:
+    """A continuous aggregate, where TimescaleDB's licence has them: `value_column` by `by` in buckets of `bucket`
+    (mean, min, max, count), closed like its table."""
+
+    name: str
+    bucket: timedelta
+    by: tuple[str, ...]
+    value_column: str
+    where: str | None = None
+    """A boolean column; only rows in which it is true are aggregated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSpec:
+    """One table: where it lies, what its rows are, how it is cut into slices.
+
+    `key` identifies a row and contains `time_column`, which a table that is not cut by time does without. `unit` names
+    the column a slice can be narrowed by, so that one entity's rows are replaced and accounted for on their own.
+    Columns of `origin` say where a row came from; they and `known_at` are no content: rows that differ in nothing else
+    are the same row, and the older one stays.
+    """
+
+    schema: str
+    name: str
+    model: type[TableModel]
+    key: tuple[str, ...]
+    time_column: str | None = None
+    closed: Closed = "left"
+    unit: str | None = None
+    origin: tuple[str, ...] = ()
+    known_at: str | None = "known_at"
+    natural_key: tuple[str, ...] = ()
+    """What identifies a row for counting changes where `key` is technical; `key` when empty. Need not be unique."""
+    reads: tuple[Read, ...] = ()
+    chunk: timedelta = timedelta(days=7)
+    compress_after: timedelta | None = None
+    retain: timedelta | None = None
+    aggregates: tuple[Aggregate, ...] = ()
+
+    def __post_init__(self) -> None:
+        named = {*self.key, *self.origin, *self.natural_key}
+        named |= {name for name in (self.time_column, self.unit, self.known_at) if name}
+        if unknown := named - set(self.columns):
+            raise ValueError(f"{self.qualified}: {self.model.__name__} has no column {sorted(unknown)}")
+        if self.time_column and self.time_column not in self.key:
+            raise ValueError(f"{self.qualified}: the key of a time-partitioned table contains {self.time_column!r}")
+
+    @property
+    def qualified(self) -> str:
+        """`schema.name`, as the catalog writes it."""
+        return f"{self.schema}.{self.name}"
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """The table's columns, in order."""
+        return columns_of(self.model)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns that identify a row for counting changes."""
+        return self.natural_key or self.key
+
+    @property
+    def content(self) -> list[str]:
+        """The columns that make two rows different: all but origin and `known_at`."""
+        return [name for name in self.columns if name not in self.origin and name != self.known_at]

@@ -1,0 +1,93 @@
+"""Every table of the product: `TABLES` is the one registry that the DDL, the IO manager, the assets and the tests read.
+
+Belongs here: facts of a table that no column type can say. Does not belong here: how rows come about.
+"""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from schemas.features import AirQualityHourly
+from schemas.quality import AirQualityReport
+from schemas.staging import OpenaqMeasurements
+from schemas.table_spec import Aggregate, Read, TableSpec
+from schemas.timeseries import AirQuality
+from schemas.window import ONE_DAY
+
+LOOK_BACK = timedelta(days=7)
+"""The longest time back that any hourly feature looks."""
+
+CLEANING_CONTEXT = timedelta(days=1)
+"""How far around a day cleaning looks, to see a run of equal values or a spike whole. Imputation looks back only."""
+
+OPENAQ_MEASUREMENTS = TableSpec(
+    schema="staging",
+    name="openaq_measurements",
+    model=OpenaqMeasurements,
+    key=("datetime_utc", "source_id", "line_no"),
+    time_column="datetime_utc",
+    closed="right",
+    unit="location_id",
+    origin=("source_id", "line_no"),
+    natural_key=("sensors_id", "datetime_utc"),
+    compress_after=timedelta(days=30),
+)
+
+AIR_QUALITY = TableSpec(
+    schema="timeseries",
+    name="air_quality",
+    model=AirQuality,
+    key=("location_id", "sensors_id", "parameter", "datetime_utc"),
+    time_column="datetime_utc",
+    closed="right",
+    unit="location_id",
+    origin=("source_id", "line_no"),
+    reads=(Read(table="staging.openaq_measurements", before=CLEANING_CONTEXT, after=CLEANING_CONTEXT),),
+    compress_after=timedelta(days=30),
+    aggregates=tuple(
+        Aggregate(
+            name=f"air_quality_{name}",
+            bucket=bucket,
+            by=("location_id", "parameter"),
+            value_column="value",
+            where="is_valid",
+        )
+        for name, bucket in (("hourly", timedelta(hours=1)), ("daily", ONE_DAY))
+    ),
+)
+
+AIR_QUALITY_HOURLY = TableSpec(
+    schema="features",
+    name="air_quality_hourly",
+    model=AirQualityHourly,
+    key=("location_id", "datetime_utc"),
+    time_column="datetime_utc",
+    closed="right",
+    unit="location_id",
+    reads=(Read(table="timeseries.air_quality", before=LOOK_BACK),),
+    chunk=timedelta(days=30),
+    compress_after=timedelta(days=60),
+)
+
+AIR_QUALITY_REPORT = TableSpec(
+    schema="quality",
+    name="air_quality_report",
+    model=AirQualityReport,
+    key=("location_id", "day"),
+    time_column="day",
+    unit="location_id",
+    reads=(Read(table="timeseries.air_quality", before=LOOK_BACK), Read(table="staging.openaq_measurements")),
+    chunk=timedelta(days=365),
+)
+
+TABLES = {spec.qualified: spec for spec in (OPENAQ_MEASUREMENTS, AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT)}
+
+
+def stale_after(table: str, day: date, *, today: date) -> Iterator[tuple[str, date]]:
+    """The days of other tables that a change of `table` on `day` makes stale, none of them after `today`."""
+    for reader in TABLES.values():
+        for read in reader.reads:
+            if read.table == table:
+                for offset in range(-read.after.days, read.before.days + 1):
+                    stale = day + timedelta(days=offset)
+                    if stale <= today:
+                        yield reader.qualified, stale
