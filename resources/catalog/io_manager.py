@@ -1,0 +1,282 @@
+"""The IO manager of this product: a write also closes its ledger, puts bad rows aside and marks what became stale.
+
+Belongs here: what happens in the same transaction as a slice. Does not belong here: the order of the write itself
+(`resources/timescale/io_manager.py`), single statements (`ledger.py`, `dirty_days.py`, `sources.py`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+
+import dagster as dg
+import pandas as pd
+import sqlalchemy as sa
+from pydantic import PrivateAttr
+
+from resources.catalog import dirty_days, ledger, sources
+from resources.catalog.ledger import Scope
+from resources.errors import ContractBroken, LedgerNotClosed
+from resources.openaq.fetched import Source
+from resources.timescale.contract import broken_rows, summary
+from resources.timescale.io_manager import TimescaleIOManager, Written
+from resources.timescale.resource import TimescaleResource, Transaction
+from resources.timescale.slices import SliceWrite, TableReader
+from resources.timescale.table_slice import TableSlice
+from schemas.datasets import DATASETS
+from schemas.table_spec import TableSpec
+from schemas.tables import TABLES, stale_after
+from schemas.window import Window, day_of
+
+REJECT_COLUMNS = ["day", "unit", "rule", "reason", "raw", "source_id", "line_no"]
+ACCOUNT_COLUMNS = ["day", "unit", "read", *ledger.CLASSES]
+FIRST_DAY = min(date.fromisoformat(dataset.first_day) for dataset in DATASETS.values())
+"""No table has a partition before it, so nothing before it is ever stale."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerWrite(SliceWrite):
+    """A slice with the account of how its rows came about."""
+
+    accounts: pd.DataFrame | None = None
+    """One row per UTC day and unit of the slice: `ACCOUNT_COLUMNS`; None: every row was read and loaded."""
+    rejects: pd.DataFrame | None = None
+    """Rows that were read and put aside: `REJECT_COLUMNS`; they are counted in `accounts` already."""
+    sources: tuple[Source, ...] = ()
+    still_owed: str | None = None
+    """What is missing of the slice all the same, so that it is asked for again; None: nothing is owed any more."""
+
+
+class LedgerIOManager(TimescaleIOManager):
+    """TimescaleIOManager with ledger, quarantine and dirty days; it knows the product's tables by their asset keys."""
+
+    timescale: dg.ResourceDependency[TimescaleResource]
+    _seen: dict[tuple[str, str], "_Seen"] = PrivateAttr(default_factory=dict)
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """As `TimescaleIOManager.handle_output`; what was noted of the reads of this step is let go."""
+        try:
+            super().handle_output(context, obj)
+        finally:
+            self._seen.pop(_step(context), None)
+
+    def spec_of(self, context: dg.OutputContext | dg.InputContext) -> TableSpec:
+        """The table of the same name as the asset key; see `schemas.tables.TABLES`."""
+        qualified = ".".join(context.asset_key.path)
+        if qualified not in TABLES:
+            raise ContractBroken(f"no table {qualified} is declared in schemas/tables.py")
+        return TABLES[qualified]
+
+    def reader(self, table_slice: TableSlice) -> TableReader:
+        """Only rows whose ledger is closed are visible downstream."""
+        return TableReader(self.timescale, table_slice, lambda table: ledger.closed_only(table_slice.spec, table))
+
+    def before_read(self, context: dg.InputContext, spec: TableSpec) -> None:
+        """Notes which versions of the consumer's dirty days this run will have answered."""
+        consumer, step, attempt = _consumer(context), _step(context), context.step_context.previous_attempt_count
+        noted = self._seen.get(step)
+        if consumer and (noted is None or noted.attempt != attempt):
+            with self.timescale.connect() as connection:
+                marks = dirty_days.marks_of(connection, [consumer])
+            self._seen[step] = _Seen(attempt, {mark.day: mark.version for mark in marks})
+
+    def gate(self, context: dg.OutputContext, write: SliceWrite, spec: TableSpec) -> SliceWrite:
+        """Puts aside the rows that break the model; a frame that breaks it as a whole is refused."""
+        write = (
+            write
+            if isinstance(write, LedgerWrite)
+            else LedgerWrite(rows=write.rows, window=write.window, units=write.units)
+        )
+        accounts = _accounts(write, spec)
+        rejects = write.rejects if write.rejects is not None else pd.DataFrame(columns=REJECT_COLUMNS)
+        rows = write.rows
+        while not (failures := broken_rows(rows, spec)).empty:
+            single = failures["index"].notna() & (failures["schema_context"] == "Column")
+            if not single.all():
+                raise ContractBroken(f"{spec.qualified}: {summary(failures[~single])}; nothing was written")
+            bad = failures.drop_duplicates("index").set_index("index")
+            put_aside = _rejected(rows.loc[bad.index], bad, spec)
+            rejects = pd.concat([rejects, put_aside], ignore_index=True) if len(rejects) else put_aside
+            accounts = _moved(accounts, put_aside, spec)
+            rows = rows.drop(index=bad.index).reset_index(drop=True)
+        return replace(write, rows=rows, accounts=accounts, rejects=rejects)
+
+    def record(self, context: dg.OutputContext, transaction: Transaction, written: Written) -> None:
+        """Ledger, quarantine, sources and dirty days, before the commit of the rows they speak of.
+
+        Raises:
+            LedgerNotClosed: the accounts do not add up, so nothing is committed.
+        """
+        write, spec = written.write, written.table_slice.spec
+        if not isinstance(write, LedgerWrite) or write.accounts is None or write.rejects is None:
+            raise ContractBroken(f"{spec.qualified}: a slice without accounts reached the ledger")
+        entries = _entries(write.accounts, written, spec)
+        _require_closed(entries, spec)
+        days = _days(written.table_slice)
+        units = None if write.units is None else tuple(map(str, write.units))
+        scope = Scope(table_name=spec.qualified, days=days, units=units)
+        changed = written.changes.days | _recounted(transaction, scope, entries)
+        statements = [
+            *ledger.enter(scope, context.run_id, entries),
+            *ledger.put_aside(scope, context.run_id, write.rejects),
+            *_debts(write, scope, context.run_id),
+        ]
+        if write.sources:
+            statements.append(sources.keep(write.sources))
+        if stale := _stale(changed, spec):
+            statements.append(dirty_days.mark(stale, by=spec.qualified))
+        if units is None and (answered := self._answered(context, days)):
+            statements.append(dirty_days.clear(spec.qualified, answered))
+        for statement in statements:
+            transaction.execute(statement)
+
+    def _answered(self, context: dg.OutputContext, days: tuple[date, ...] | None) -> dict[date, int]:
+        """The versions this attempt saw before it read, of the days it writes (None: all)."""
+        seen = self._seen.get(_step(context))
+        marks = seen.versions if seen else {}
+        return {day: version for day, version in marks.items() if days is None or day in days}
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a step's attempt saw before it read; a retry reads again, so it answers other versions."""
+
+    attempt: int
+    versions: Mapping[date, int]
+
+
+def _debts(write: LedgerWrite, scope: Scope, run_id: str) -> list[sa.Executable]:
+    """Notes what is missing of the slice, or that nothing is: in the transaction of its rows, so that a run that is
+    killed leaves neither without the other, and failures in a row are counted on."""
+    error = write.still_owed
+    if error is None:
+        return [sources.settle_failures(scope)]
+    waits, days = sources.PART_WAITS, scope.days or ()
+    return [
+        sources.owe(scope.table_name, unit, days, error, is_transient=True, run_id=run_id, waits=waits)
+        for unit in scope.units or ()
+    ]
+
+
+def _consumer(context: dg.InputContext) -> str | None:
+    """The table of the asset that reads; None for a reader without a table, e.g. a check."""
+    assets = context.step_context.assets_def
+    names = [".".join(key.path) for key in assets.keys] if assets else []
+    return names[0] if len(names) == 1 and names[0] in TABLES else None
+
+
+def _step(context: dg.InputContext | dg.OutputContext) -> tuple[str, str]:
+    return context.step_context.run_id, context.step_context.step.key
+
+
+def _days(table_slice: TableSlice) -> tuple[date, ...] | None:
+    """The UTC days that lie wholly in the slice; None if it has no bounds in time."""
+    windows = [part.window for part in table_slice.parts]
+    if not all(windows):
+        return None
+    return tuple(
+        day for window in windows if window for day in window.days() if window.covers(Window.of_days(day, day))
+    )
+
+
+def _recounted(transaction: Transaction, scope: Scope, entries: pd.DataFrame) -> set[date]:
+    """Rows may stay the same while the account of them changes, as by one more line that cannot be read."""
+    return set(transaction.fetch(ledger.recounted(scope, entries)).column("day").to_pylist())
+
+
+def _stale(changed: set[date], spec: TableSpec) -> set[tuple[str, date]]:
+    today = datetime.now(UTC).date()
+    stale = {item for day in changed for item in stale_after(spec.qualified, day, today=today)}
+    return {(table, day) for table, day in stale if day >= FIRST_DAY}
+
+
+def _per_day_and_unit(rows: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
+    """Rows per UTC day and unit: columns day, unit, n and, where the table has it, the newest known_at."""
+    keys = {
+        "day": day_of(rows[spec.time_column], spec.closed).dt.date if spec.time_column else pd.NaT,
+        "unit": rows[spec.unit].astype(str) if spec.unit else "",
+    }
+    known_at = (
+        rows[spec.known_at] if spec.known_at else pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us, UTC]")
+    )
+    frame = pd.DataFrame({**keys, "known_at": known_at}, index=rows.index)
+    grouped = frame.groupby(["day", "unit"], sort=True)["known_at"]
+    return grouped.agg(n="size", known_at="max").reset_index()
+
+
+def _accounts(write: LedgerWrite, spec: TableSpec) -> pd.DataFrame:
+    if write.accounts is not None:
+        accounts = write.accounts[ACCOUNT_COLUMNS].copy()
+        accounts["unit"] = accounts["unit"].astype(str)
+        return accounts
+    counted = _per_day_and_unit(write.rows, spec)
+    return pd.DataFrame(
+        {"day": counted["day"], "unit": counted["unit"], "read": counted["n"], "loaded": counted["n"]}
+    ).reindex(columns=ACCOUNT_COLUMNS, fill_value=0)
+
+
+def _rejected(rows: pd.DataFrame, failures: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
+    """The rows as rejects: the rule is the column and the check it broke."""
+    keys = _keys(rows, spec)
+    return pd.DataFrame(
+        {
+            "day": keys["day"],
+            "unit": keys["unit"],
+            "rule": failures["column"].astype(str) + ": " + failures["check"].astype(str),
+            "reason": "value "
+            + failures["failure_case"].astype(str).str.slice(0, 200)
+            + " breaks the table's contract",
+            "raw": [row.to_json(date_format="iso", force_ascii=False) for _, row in rows.iterrows()],
+            **{name: rows.get(name) for name in ("source_id", "line_no")},
+        },
+        index=rows.index,
+    ).reset_index(drop=True)
+
+
+def _keys(rows: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
+    if spec.time_column is None:
+        raise ContractBroken(f"{spec.qualified}: rows of a table without a time column cannot be put aside by day")
+    return pd.DataFrame(
+        {
+            "day": day_of(rows[spec.time_column], spec.closed).dt.date,
+            "unit": rows[spec.unit].astype(str) if spec.unit else "",
+        },
+        index=rows.index,
+    )
+
+
+def _moved(accounts: pd.DataFrame, rejects: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
+    """The accounts with the rejects moved from loaded to quarantined.
+
+    Raises:
+        ContractBroken: more rows break the contract than were loaded: the computation made them up.
+    """
+    moved = rejects.groupby(["day", "unit"]).size().rename("moved")
+    joined = accounts.merge(moved, how="left", left_on=["day", "unit"], right_index=True)
+    count = joined.pop("moved").fillna(0).astype("int64")
+    if (count > joined["loaded"]).any():
+        raise ContractBroken(
+            f"{spec.qualified}: rows that nobody loaded break the table's contract, e.g. {rejects['rule'].iloc[0]}, "
+            f"{rejects['raw'].iloc[0][:500]}; nothing was written"
+        )
+    return joined.assign(loaded=joined["loaded"] - count, quarantined=joined["quarantined"] + count)
+
+
+def _entries(accounts: pd.DataFrame, written: Written, spec: TableSpec) -> pd.DataFrame:
+    """Accounts joined with what the table holds and what the write changed, one row per day and unit."""
+    keys = ["day", "unit"]
+    held = _per_day_and_unit(written.write.rows, spec).rename(columns={"n": "written"})
+    changed = written.changes.counts.assign(unit=lambda counts: counts["unit"].fillna("").astype(str))
+    entries = accounts.merge(held, how="outer", on=keys).merge(changed, how="outer", on=keys)
+    counts = list(ledger.COUNTS)
+    return entries.assign(**{name: pd.to_numeric(entries[name]).fillna(0).astype("int64") for name in counts})
+
+
+def _require_closed(entries: pd.DataFrame, spec: TableSpec) -> None:
+    missing = entries["read"] - entries[list(ledger.CLASSES)].sum(axis=1)
+    if missing.any():
+        first = entries[missing != 0].iloc[0]
+        raise LedgerNotClosed(
+            f"{spec.qualified}, {first['day']}, {spec.unit or 'slice'} {first['unit']}: read {first['read']}, but "
+            + ", ".join(f"{name} {first[name]}" for name in ledger.CLASSES)
+            + f"; {int((missing != 0).sum())} slice(s) do not add up, nothing was committed"
+        )

@@ -1,0 +1,68 @@
+"""States of circuit breakers that all processes share through PostgreSQL.
+
+Belongs here: reading and changing `catalog.circuits`. Does not belong here: the rules between states (`circuit.py`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+
+from resources.errors import DatabaseUnavailable
+from resources.openaq.circuit import CircuitState, CircuitStore, Transition
+from schemas.catalog_budget import CIRCUITS
+
+
+class SharedCircuitStore(CircuitStore):
+    """States in the database behind `engine`, on the database's clock (seconds since 1970)."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine.execution_options(isolation_level="READ COMMITTED")
+
+    def read(self, name: str) -> tuple[CircuitState, float]:
+        now = sa.select(sa.func.clock_timestamp().label("now")).subquery()
+        found = now.outerjoin(CIRCUITS, CIRCUITS.c.name == name)
+        with self._transaction() as connection:
+            row = connection.execute(sa.select(now.c.now, CIRCUITS).select_from(found)).one()
+        return _state(row), row.now.timestamp()
+
+    def change(self, name: str, transition: Transition) -> CircuitState:
+        with self._transaction() as connection:
+            connection.execute(insert(CIRCUITS).values(name=name, state="closed", failures=0).on_conflict_do_nothing())
+            row = connection.execute(sa.select(CIRCUITS).where(CIRCUITS.c.name == name).with_for_update()).one()
+            # Asked after the row is ours: waiting for it may have taken long.
+            now = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+            before = _state(row)
+            after = transition(before, now.timestamp())
+            if after != before:
+                retry_at = None if after.retry_at is None else datetime.fromtimestamp(after.retry_at, UTC)
+                values: dict[str, Any] = {"state": after.state, "failures": after.failures, "retry_at": retry_at}
+                values |= {"last_error": after.last_error, "changed_at": now}
+                connection.execute(sa.update(CIRCUITS).where(CIRCUITS.c.name == name).values(values))
+        return after
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise DatabaseUnavailable(
+                f"the state of circuit breakers cannot be used ({type(error.orig).__name__}): check that the database"
+                " runs and that its schema is up to date"
+            ) from error
+
+
+def _state(row: sa.Row[Any]) -> CircuitState:
+    if row.state is None:
+        return CircuitState()
+    return CircuitState(
+        state=row.state,
+        failures=row.failures,
+        retry_at=None if row.retry_at is None else row.retry_at.timestamp(),
+        last_error=row.last_error,
+    )

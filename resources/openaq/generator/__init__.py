@@ -1,0 +1,1 @@
+"""Synthetic archive files with realistic cycles and planted, known defects, for the demo and for tests."""

@@ -1,0 +1,251 @@
+"""The IO manager: an asset's output becomes rows of its table, and back.
+
+It speaks Dagster's own vocabulary for tables: the last part of an asset key is the table and the part before it the
+database schema; `partition_expr` in the definition metadata names the column of partitions that are not time (or maps
+each dimension to its column); `columns` in an input's metadata projects; row counts and column schema come back as
+`dagster/row_count`, `dagster/partition_row_count`, `dagster/table_name`, `dagster/column_schema`. A project says which
+tables it has in one line:
+
+    class ProjectIOManager(TimescaleIOManager):
+        tables: ClassVar = {"timeseries.air_quality": AIR_QUALITY}
+
+Belongs here: the order of a write and of a read. Does not belong here: SQL (`sql.py`), metadata (`report.py`), what a
+project wants to record beside a write (override `record`).
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, ClassVar, get_origin
+
+import dagster as dg
+import pandas as pd
+import pyarrow as pa
+import sqlalchemy as sa
+from pydantic import PrivateAttr
+
+from resources.errors import ContractBroken, TerminalError, TransientError
+from resources.timescale import policies, sql
+from resources.timescale.arrow import from_arrow, to_arrow
+from resources.timescale.capabilities import Capabilities, read_capabilities
+from resources.timescale.changes import Changes, rows_by_day, settle
+from resources.timescale.continuous_aggregates import refresh
+from resources.timescale.contract import broken_rows, summary
+from resources.timescale.report import Tally, report
+from resources.timescale.resource import TimescaleResource, Transaction, engine_of, translated_sqlalchemy
+from resources.timescale.slices import SliceStream, SliceWrite, TableReader
+from resources.timescale.table_slice import WHOLE_TABLE, TableSlice, slice_of
+from resources.timescale.tables import ensure
+from schemas.table_spec import TableSpec
+
+LOCK_NOT_AVAILABLE = "55P03"
+"""PostgreSQL's code for a lock somebody else holds; TimescaleDB's for a refresh that is under way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """One slice as it was committed."""
+
+    table_slice: TableSlice
+    write: SliceWrite
+    changes: Changes
+    rows: int
+    rows_by_day: dict[date, int]
+
+
+class TimescaleIOManager(dg.ConfigurableIOManager):
+    """Writes a slice in one transaction (lock, delete, COPY), reads slices, both through Arrow.
+
+    An output is a DataFrame, an Arrow table, or a `SliceStream` of frames. An input is a DataFrame,
+    or a `pyarrow.Table` or `TableReader` where its parameter is annotated so. Writing what is already there changes
+    nothing.
+    """
+
+    tables: ClassVar[Mapping[str, TableSpec]] = {}
+    """The project's tables by `schema.name`."""
+
+    timescale: dg.ResourceDependency[TimescaleResource]
+    _capabilities: Capabilities | None = PrivateAttr(None)
+    _ensured: set[str] = PrivateAttr(default_factory=set)
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Writes the output slice by slice, each in its own transaction.
+
+        Raises:
+            dagster.Failure: an error that no retry can mend; errors that may pass are raised as they are.
+        """
+        with _clear_failure(context):
+            spec = self.spec_of(context)
+            whole = slice_of(context, spec)
+            tally, has_changed = Tally(), False
+            for write in _writes_of(obj, spec):
+                written = self.write(context, whole, write)
+                tally.add(written.rows, written.rows_by_day, written.changes)
+                has_changed |= bool(written.changes)
+            if has_changed:
+                self._refresh_aggregates(spec, whole)
+            report(context, spec, tally)
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """The upstream table's rows for the partitions this run depends on."""
+        with _clear_failure(context):
+            spec = self.spec_of(context)
+            wanted = _wanted_type(context)
+            self._ensure(spec)
+            self.before_read(context, spec)
+            reader = self.reader(slice_of(context, spec))
+            if wanted is TableReader:
+                return reader
+            frame = reader.read()
+            return to_arrow(frame, spec.model) if wanted is pa.Table else frame
+
+    def spec_of(self, context: dg.OutputContext | dg.InputContext) -> TableSpec:
+        """The table of an asset: that of `tables` named by `dagster/table_name` in its metadata, or else by its key.
+
+        Raises:
+            ContractBroken: there is none.
+        """
+        owner = context.upstream_output if isinstance(context, dg.InputContext) else context
+        named = (owner.definition_metadata or {}).get("dagster/table_name") if owner else None
+        qualified = str(named or ".".join(context.asset_key.path[-2:]))
+        if qualified not in self.tables:
+            raise ContractBroken(f"no table {qualified!r} is declared in {type(self).__name__}.tables")
+        return self.tables[qualified]
+
+    def reader(self, table_slice: TableSlice) -> TableReader:
+        """A reader of the table, from the given slice of it."""
+        return TableReader(self.timescale, table_slice)
+
+    def before_read(self, context: dg.InputContext, spec: TableSpec) -> None:
+        """Called before an input is read; a place to note in which state it was."""
+
+    def gate(self, context: dg.OutputContext, write: SliceWrite, spec: TableSpec) -> SliceWrite:
+        """Lets through what satisfies the table's model; called before anything is written.
+
+        Raises:
+            ContractBroken: rows break the model.
+        """
+        errors = broken_rows(write.rows, spec)
+        if not errors.empty:
+            raise ContractBroken(f"{spec.qualified}: {summary(errors)}; nothing was written")
+        return write
+
+    def record(self, context: dg.OutputContext, transaction: Transaction, written: Written) -> None:
+        """Called inside the transaction, before its commit: what a project notes of a write."""
+
+    def write(self, context: dg.OutputContext, whole: TableSlice, write: SliceWrite) -> Written:
+        """Replaces one slice in one transaction; a slice that would not change is left alone."""
+        spec = whole.spec
+        table_slice = whole.narrowed(write.window, write.units)
+        self._ensure(spec)
+        write = self.gate(context, write, spec)
+        _reject_strays(table_slice, write)
+        with self.timescale.transaction() as transaction:
+            for statement in (*policies.write_settings(spec, self._known_capabilities()), *sql.lock_slice(table_slice)):
+                transaction.execute(statement)
+            old = from_arrow(transaction.fetch(sql.select(table_slice, ordered=False)), spec.model)
+            rows, changes = settle(old, write.rows, spec)
+            if changes:
+                if len(old):
+                    transaction.execute(sql.delete(table_slice))
+                transaction.copy(sql.table_of(spec), to_arrow(rows, spec.model))
+            written = Written(
+                table_slice=table_slice,
+                write=replace(write, rows=rows),
+                changes=changes,
+                rows=len(rows),
+                rows_by_day=rows_by_day(rows, spec),
+            )
+            self.record(context, transaction, written)
+        return written
+
+    def _ensure(self, spec: TableSpec) -> None:
+        """Once per process and table: the table exists and fits its model."""
+        if spec.qualified in self._ensured:
+            return
+        capabilities = self._known_capabilities()
+        with self.timescale.connect() as connection:
+            ensure(connection, spec, capabilities)
+        with translated_sqlalchemy():
+            policies.apply(engine_of(self.timescale.url()), [spec], capabilities)
+        self._ensured.add(spec.qualified)
+
+    def _refresh_aggregates(self, spec: TableSpec, whole: TableSlice) -> None:
+        """Aggregates follow a replaced slice at once, however old it is; by themselves they follow with a delay. Where
+        a refresh is under way already, that delay is left to it: the rows are committed."""
+        if spec.aggregates and whole.window:
+            try:
+                refresh(engine_of(self.timescale.url()), spec, whole.window, self._known_capabilities())
+            except sa.exc.OperationalError as error:
+                if getattr(error.orig, "pgcode", None) != LOCK_NOT_AVAILABLE:
+                    raise
+
+    def _known_capabilities(self) -> Capabilities:
+        if self._capabilities is None:
+            with self.timescale.connect() as connection:
+                self._capabilities = read_capabilities(connection)
+        return self._capabilities
+
+
+def _writes_of(obj: Any, spec: TableSpec) -> Iterator[SliceWrite]:
+    if isinstance(obj, SliceStream):
+        yield from obj
+    elif isinstance(obj, pd.DataFrame):
+        yield SliceWrite(rows=obj)
+    elif isinstance(obj, pa.Table):
+        yield SliceWrite(rows=from_arrow(obj, spec.model))
+    else:
+        raise ContractBroken(
+            f"{spec.qualified}: cannot store a {type(obj).__name__}; return a DataFrame, a pyarrow.Table or a "
+            "SliceStream, or annotate the asset `-> None` if it returns nothing"
+        )
+
+
+def _wanted_type(context: dg.InputContext) -> object:
+    """What the asset's parameter is annotated with."""
+    wanted = context.dagster_type.typing_type
+    plain = get_origin(wanted) or wanted
+    if plain in (Any, TableReader, pa.Table) or not isinstance(plain, type):
+        return wanted
+    if issubclass(pd.DataFrame, plain) or issubclass(plain, pd.DataFrame):
+        return wanted
+    raise ContractBroken(
+        f"cannot load a {plain.__name__}; annotate the input as DataFrame, pyarrow.Table or TableReader"
+    )
+
+
+def _reject_strays(table_slice: TableSlice, write: SliceWrite) -> None:
+    """Rows outside the slice would stay behind when it is replaced.
+
+    Raises:
+        ContractBroken: there are such rows.
+    """
+    spec = table_slice.spec
+    if write.rows.empty or table_slice.parts == WHOLE_TABLE:
+        return
+    inside = pd.Series(False, index=write.rows.index)
+    for part in table_slice.parts:
+        held = pd.Series(True, index=write.rows.index)
+        if part.window and spec.time_column:
+            held &= part.window.holds(write.rows[spec.time_column], spec.closed)
+        for name, values in part.among:
+            held &= write.rows[name].isin(list(values)).astype(bool)
+        inside |= held
+    if strays := int((~inside).sum()):
+        example = write.rows.loc[~inside].iloc[0].to_dict()
+        raise ContractBroken(f"{spec.qualified}: {strays} row(s) lie outside the slice that is written, e.g. {example}")
+
+
+@contextmanager
+def _clear_failure(context: dg.OutputContext | dg.InputContext) -> Iterator[None]:
+    """Only an error that may pass reaches the retry policy; any other ends the step at once. A stream is made while it
+    is written, so what goes wrong in an asset's body goes wrong here."""
+    try:
+        yield
+    except (TransientError, dg.Failure, dg.RetryRequested):
+        raise
+    except Exception as error:
+        asset = context.asset_key.to_user_string() if context.has_asset_key else "?"
+        kind = "" if isinstance(error, TerminalError) else f"{type(error).__name__}: "
+        raise dg.Failure(f"{asset}: {kind}{error}", allow_retries=False) from error

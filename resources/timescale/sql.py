@@ -1,0 +1,157 @@
+"""Tables and statements, composed with SQLAlchemy Core from a `TableSpec`; nothing here talks to a server.
+
+Belongs here: DDL, lock, delete and select of a slice, and how a statement is rendered for the Arrow driver. Does not
+belong here: connections, TimescaleDB's policies (`policies.py`).
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from hashlib import blake2b
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from resources.errors import ContractBroken
+from resources.timescale.table_slice import Part, TableSlice
+from schemas.base import dtypes_of
+from schemas.table_spec import TableSpec
+from schemas.window import Window
+
+ARROW_DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+"""PostgreSQL with `$1` placeholders, as the Arrow driver binds them."""
+
+LONGEST_NAME = 63
+"""Bytes of UTF-8 that PostgreSQL keeps of a name; it cuts longer ones silently, so two tables could become one."""
+
+
+@cache
+def table_of(spec: TableSpec) -> sa.Table:
+    """The table as SQLAlchemy knows it: columns from the model, with its descriptions as comments.
+
+    Raises:
+        ContractBroken: a name is longer than PostgreSQL keeps.
+    """
+    for name in (spec.schema, spec.name, *spec.columns):
+        if len(name.encode()) > LONGEST_NAME:
+            raise ContractBroken(
+                f"{spec.qualified}: PostgreSQL keeps {LONGEST_NAME} bytes of a name, {name!r} is longer"
+            )
+    columns = spec.model.to_schema().columns
+    table = sa.Table(
+        spec.name,
+        sa.MetaData(),
+        *(
+            sa.Column(
+                name,
+                sql_type(dtype),
+                nullable=columns[name].nullable,
+                autoincrement=False,
+                comment=columns[name].description,
+            )
+            for name, dtype in dtypes_of(spec.model).items()
+        ),
+        sa.PrimaryKeyConstraint(*spec.key),
+        schema=spec.schema,
+        comment=spec.model.__doc__,
+    )
+    if spec.time_column and spec.key[0] != spec.time_column:
+        sa.Index(_index_name(spec), table.c[spec.time_column])
+    return table
+
+
+def _index_name(spec: TableSpec) -> str:
+    name = f"{spec.name}_{spec.time_column}_idx"
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    return f"{blake2b(name.encode(), digest_size=16).hexdigest()}_idx"
+
+
+def sql_type(dtype: object) -> sa.types.TypeEngine[Any]:
+    """PostgreSQL's type for a pandas dtype; the one Arrow writes and reads without loss.
+
+    Raises:
+        TypeError: the dtype has no exact counterpart.
+    """
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return sa.DateTime(timezone=True)
+    if pd.api.types.is_bool_dtype(dtype):  # type: ignore[arg-type]
+        return sa.Boolean()
+    if pd.api.types.is_integer_dtype(dtype):  # type: ignore[arg-type]
+        return sa.BigInteger()
+    if pd.api.types.is_float_dtype(dtype):  # type: ignore[arg-type]
+        return sa.Double()
+    if pd.api.types.is_string_dtype(dtype):  # type: ignore[arg-type]
+        return sa.Text()
+    raise TypeError(f"no PostgreSQL type is declared for pandas dtype {dtype!r}")
+
+
+def lock(names: Sequence[str], *, shared: bool = False) -> sa.Select[tuple[int]]:
+    """Takes the named locks until the transaction ends, in the order given; holders of a `shared` one do not exclude
+    each other."""
+    name = sa.func.unnest(sa.literal(list(names), sa.ARRAY(sa.Text))).table_valued("name").render_derived()
+    take = sa.func.pg_advisory_xact_lock_shared if shared else sa.func.pg_advisory_xact_lock
+    taken = take(sa.func.hashtextextended(name.c.name, 0)).table_valued("taken").lateral()
+    return sa.select(sa.literal_column("1")).select_from(name.join(taken, sa.true()))
+
+
+def lock_slice(table_slice: TableSlice) -> list[sa.Select[tuple[int]]]:
+    """Keeps other writers away from the slice until the transaction ends: its days, or else the whole table.
+
+    Whoever locks days shares the table's own lock: writers of other days go on, a writer of the whole table waits.
+    """
+    whole, days = [f"{table_slice.spec.qualified}/all"], table_slice.lock_names()
+    return [lock(whole, shared=True), lock(days)] if days else [lock(whole)]
+
+
+def set_local(name: str, value: str) -> sa.Select[tuple[int]]:
+    """Sets a parameter of the server until the transaction ends."""
+    done = sa.func.set_config(name, value, True).table_valued("done")
+    return sa.select(sa.literal_column("1")).select_from(done)
+
+
+def delete(table_slice: TableSlice) -> sa.Delete:
+    """Removes the slice's rows."""
+    table = table_of(table_slice.spec)
+    return sa.delete(table).where(_condition(table_slice))
+
+
+def select(table_slice: TableSlice, *, ordered: bool = True) -> sa.Select[tuple[object, ...]]:
+    """The slice's rows, in the order of the table's key."""
+    table = table_of(table_slice.spec)
+    columns = [table.c[name] for name in table_slice.columns or table_slice.spec.columns]
+    rows = sa.select(*columns).where(_condition(table_slice))
+    return rows.order_by(*(table.c[name] for name in table_slice.spec.key)) if ordered else rows
+
+
+def in_window(column: sa.ColumnElement[object], window: Window, closed: str) -> sa.ColumnElement[bool]:
+    """Whether `column` lies in the window, which is closed on the given side."""
+    if closed == "right":
+        return sa.and_(column > _instant(window.start), column <= _instant(window.end))
+    return sa.and_(column >= _instant(window.start), column < _instant(window.end))
+
+
+def render(statement: sa.Executable) -> tuple[str, tuple[object, ...]]:
+    """Text with `$n` placeholders and the values to bind, for the Arrow driver."""
+    compiled = statement.compile(dialect=ARROW_DIALECT)  # type: ignore[attr-defined]
+    names = compiled.positiontup or ()
+    return str(compiled), tuple(compiled.params[name] for name in names)
+
+
+def _condition(table_slice: TableSlice) -> sa.ColumnElement[bool]:
+    return sa.or_(sa.false(), *(_part_condition(table_slice.spec, part) for part in table_slice.parts))
+
+
+def _part_condition(spec: TableSpec, part: Part) -> sa.ColumnElement[bool]:
+    table = table_of(spec)
+    terms: list[sa.ColumnElement[bool]] = []
+    if part.window and spec.time_column:
+        terms.append(in_window(table.c[spec.time_column], part.window, spec.closed))
+    for name, values in part.among:
+        terms.append(table.c[name] == sa.any_(sa.literal(list(values), sa.ARRAY(table.c[name].type))))
+    return sa.and_(*terms) if terms else sa.true()
+
+
+def _instant(moment: object) -> sa.ColumnElement[object]:
+    return sa.literal(moment, sa.DateTime(timezone=True))

@@ -1,0 +1,140 @@
+"""The one place that names environment variables and puts the resources together.
+
+Belongs here: `Settings` (every variable, its default and its check) and `build_resources()`. Secrets reach a resource
+as `dg.EnvVar`, so that the UI shows their name and never their value. Does not belong here: what a resource does.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import dagster as dg
+import stamina
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from resources.catalog.io_manager import LedgerIOManager
+from resources.catalog.resource import CatalogResource
+from resources.catalog.schema import CatalogedTimescale
+from resources.errors import ConfigurationError
+from resources.openaq.resource import OpenAQResource
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, from the environment or a `.env` file in the project's root."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    home: Path = Field(PROJECT_ROOT / ".tidemark", validation_alias="TIDEMARK_HOME")
+    """Where the embedded database, raw files, Dagster's files and logs lie."""
+    database_url: SecretStr | None = Field(None, validation_alias="TIDEMARK_DATABASE_URL")
+    """`postgresql://user:password@host:port/database`; unset: the embedded PostgreSQL."""
+    dagster_database_url: SecretStr | None = Field(None, validation_alias="TIDEMARK_DAGSTER_DATABASE_URL")
+    """Dagster's own database; unset: `dagster` on the same server."""
+    openaq_mode: Literal["archive", "api"] = Field("archive", validation_alias="TIDEMARK_OPENAQ_MODE")
+    openaq_locations: Annotated[tuple[int, ...], NoDecode] = Field(
+        (2178, 8118), validation_alias="TIDEMARK_OPENAQ_LOCATIONS"
+    )
+    """OpenAQ location ids, separated by commas."""
+    openaq_country: str | None = Field(None, validation_alias="TIDEMARK_OPENAQ_COUNTRY", pattern="^[A-Za-z]{2}$")
+    """ISO 3166 code; with mode `api`: all its locations instead of the list."""
+    openaq_bbox: Annotated[tuple[float, float, float, float] | None, NoDecode] = Field(
+        None, validation_alias="TIDEMARK_OPENAQ_BBOX"
+    )
+    """`west,south,east,north` in degrees; with mode `api`: all locations inside instead of the list."""
+    openaq_archive_url: str = Field("s3://openaq-data-archive", validation_alias="TIDEMARK_OPENAQ_ARCHIVE_URL")
+    """A bucket, folder or URL with the archive's layout."""
+    openaq_api_url: str = Field("https://api.openaq.org/v3", validation_alias="TIDEMARK_OPENAQ_API_URL")
+    openaq_api_key: SecretStr | None = Field(None, validation_alias="OPENAQ_API_KEY")
+    openaq_schedule: str = Field("0 */2 * * *", validation_alias="TIDEMARK_OPENAQ_SCHEDULE")
+    """Cron expression in UTC, or a number of hours that divides a day."""
+    openaq_per_minute: int = Field(60, ge=1, validation_alias="TIDEMARK_OPENAQ_PER_MINUTE")
+    openaq_per_hour: int = Field(2000, ge=1, validation_alias="TIDEMARK_OPENAQ_PER_HOUR")
+    openaq_look_back_days: int = Field(7, ge=0, le=60, validation_alias="TIDEMARK_OPENAQ_LOOK_BACK_DAYS")
+    """How far back the sensor asks again for rows that arrived late."""
+    raw_url: str | None = Field(None, validation_alias="TIDEMARK_RAW_URL")
+    """Folder or fsspec URL that keeps raw pages and files; unset: `raw` in `TIDEMARK_HOME`."""
+    port: int = Field(3000, ge=1, le=65535, validation_alias="TIDEMARK_PORT")
+    """Port of the Dagster UI on 127.0.0.1."""
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("openaq_locations", mode="before")
+    @classmethod
+    def _ids(cls, given: object) -> object:
+        return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given
+
+    @field_validator("openaq_bbox", mode="before")
+    @classmethod
+    def _degrees(cls, given: object) -> object:
+        return tuple(part.strip() for part in given.split(",")) if isinstance(given, str) else given
+
+    @field_validator("openaq_schedule")
+    @classmethod
+    def _cron(cls, given: str) -> str:
+        if given.strip().isdigit():
+            hours = int(given)
+            if not 1 <= hours <= 24 or 24 % hours:
+                raise ValueError("it is 1, 2, 3, 4, 6, 8, 12 or 24 hours; anything else is a cron expression")
+            return "0 0 * * *" if hours == 24 else f"0 */{hours} * * *"
+        try:
+            dg.ScheduleDefinition(name="probe", job_name="probe", cron_schedule=given)
+        except dg.DagsterInvalidDefinitionError:
+            raise ValueError("neither a cron expression nor a number of hours from 1 to 24") from None
+        return given
+
+
+def settings() -> Settings:
+    """The settings in force.
+
+    Raises:
+        ConfigurationError: a variable is malformed; names it, never its value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        raise ConfigurationError(f"wrong setting, see .env.example: {wrong}") from None
+
+
+def build_resources(chosen: Settings) -> dict[str, object]:
+    """The resources of the graph, by the names assets ask for them."""
+    timescale = CatalogedTimescale(
+        database_url=dg.EnvVar("TIDEMARK_DATABASE_URL") if chosen.database_url else "", state_dir=str(chosen.home)
+    )
+    return {
+        "timescale": timescale,
+        "catalog": CatalogResource(timescale=timescale),
+        "openaq": openaq_resource(chosen, timescale, api_key=dg.EnvVar("OPENAQ_API_KEY")),
+        "io_manager": LedgerIOManager(timescale=timescale),
+    }
+
+
+def openaq_resource(chosen: Settings, timescale: CatalogedTimescale, *, api_key: str | None = None) -> OpenAQResource:
+    """OpenAQ as configured; outside of Dagster (no `api_key` given) with the key itself in it."""
+    # A retry is told by the error it ends in; stamina would print each one to standard output.
+    stamina.instrumentation.set_on_retry_hooks([])
+    key = chosen.openaq_api_key
+    return OpenAQResource(
+        timescale=timescale,
+        mode=chosen.openaq_mode,
+        listed_locations=list(chosen.openaq_locations),
+        country=chosen.openaq_country or "",
+        bbox=list(chosen.openaq_bbox or ()),
+        archive_url=chosen.openaq_archive_url,
+        api_url=chosen.openaq_api_url,
+        api_key=(api_key or key.get_secret_value()) if key else "",
+        raw_url=chosen.raw_url or str(chosen.home / "raw"),
+        per_minute=chosen.openaq_per_minute,
+        per_hour=chosen.openaq_per_hour,
+    )
+
+
+def build_timescale(chosen: Settings) -> CatalogedTimescale:
+    """The database for use outside of Dagster, with the URL itself in it."""
+    url = chosen.database_url.get_secret_value() if chosen.database_url else ""
+    return CatalogedTimescale(database_url=url, state_dir=str(chosen.home))
