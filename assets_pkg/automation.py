@@ -1,0 +1,67 @@
+"""Jobs and the schedule, by the names engineers look for.
+
+Belongs here: what starts by hand or by the clock. Does not belong here: what starts because something is new or stale
+(`sensors.py`).
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from assets_pkg.planning import DayRange, without
+from assets_pkg.runs import asset_key, busy_ranges, range_tags, under_way
+from schemas.datasets import OPENAQ
+from schemas.table_spec import TableSpec
+from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, OPENAQ_MEASUREMENTS
+from schemas.window import ONE_DAY
+
+JOBS: dict[str, tuple[TableSpec, ...]] = {
+    "data_ingestion": (OPENAQ_MEASUREMENTS,),
+    "data_processing": (AIR_QUALITY,),
+    "feature_extraction": (AIR_QUALITY_HOURLY,),
+    "quality_monitoring": (AIR_QUALITY_REPORT,),
+}
+"""Job -> tables it fills."""
+
+JOB_TABLES = {job: tuple(spec.qualified for spec in specs) for job, specs in JOBS.items()}
+
+
+def build_jobs() -> list[Any]:
+    """One job per stage."""
+    return [
+        dg.define_asset_job(
+            name,
+            selection=dg.AssetSelection.assets(*(asset_key(spec.qualified) for spec in specs)),
+            description=f"Fills {', '.join(spec.qualified for spec in specs)} for a day or a range of days.",
+            tags={"dataset": OPENAQ.name},
+        )
+        for name, specs in JOBS.items()
+    ]
+
+
+def build_schedule(cron: str, lag: timedelta) -> dg.ScheduleDefinition:
+    """Asks the source for the two newest days it can have, `lag` ago and the day before, whenever the clock says so,
+    unless they are under way already. What is downstream follows by itself: the write marks it stale.
+    """
+
+    @dg.schedule(
+        name="openaq_schedule",
+        job_name="data_ingestion",
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=build_schedule.__doc__,
+    )
+    def openaq_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        now = context.scheduled_execution_time
+        newest = now.date() - lag
+        days = [newest - ONE_DAY, newest]
+        free = without(
+            days, busy_ranges(under_way(context.instance), JOB_TABLES).get(OPENAQ_MEASUREMENTS.qualified, ())
+        )
+        if not free:
+            return dg.SkipReason(f"{days[0]} and {days[1]} are being fetched already")
+        return dg.RunRequest(run_key=now.isoformat(), tags=range_tags(DayRange(free[0], free[-1])))
+
+    return openaq_schedule

@@ -1,0 +1,158 @@
+"""The command `tidemark`.
+
+Belongs here: arguments, exit codes, and which command is meant. Does not belong here: what a command does
+(`assets_pkg/commands/`). Commands are imported when they are called, so that `--help` answers at once.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from datetime import date
+
+from dotenv import load_dotenv
+
+from resources.errors import TidemarkError
+from resources.wiring import PROJECT_ROOT, Settings, settings
+
+EXIT_FAILED = 1
+EXIT_WRONG_USE = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit code: 0 done, 1 failed, 2 wrong arguments, 130 interrupted."""
+    chosen = _parser().parse_args(arguments)
+    load_dotenv(PROJECT_ROOT / ".env")
+    try:
+        return int(chosen.run(chosen))
+    except TidemarkError as error:
+        print(f"tidemark: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        print("tidemark: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tidemark", description="OpenAQ to clean time series, features and quality reports, by Dagster."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start database, Dagster's UI and daemon; Ctrl-C stops them")
+    up.add_argument("--port", type=int, help="port of the UI on 127.0.0.1 (default: TIDEMARK_PORT or 3000)")
+    up.set_defaults(run=_up)
+
+    down = commands.add_parser("down", help="stop what `tidemark demo` or `tidemark up` left running")
+    down.set_defaults(run=_down)
+
+    demo = commands.add_parser("demo", help="load 60 days of 8 generated locations (or real ones), and show the result")
+    demo.add_argument(
+        "--locations", type=_ids, default=(), help="real OpenAQ locations from the archive, e.g. 2178,8118"
+    )
+    demo.add_argument("--days", type=_positive, default=60, help="days to load (default 60)")
+    demo.add_argument("--port", type=int, help="port of the UI on 127.0.0.1")
+    demo.set_defaults(run=_demo)
+
+    backfill = commands.add_parser("backfill", help="fetch and compute a range of UTC days, in one run")
+    backfill.add_argument("dataset", choices=["openaq"])
+    backfill.add_argument("--from", dest="first", type=_day, required=True, help="first UTC day, YYYY-MM-DD")
+    backfill.add_argument("--to", dest="last", type=_day, required=True, help="last UTC day, included")
+    backfill.add_argument("--locations", type=_ids, default=(), help="only these of the source's locations")
+    backfill.set_defaults(run=_backfill)
+
+    status = commands.add_parser("status", help="what there is, what is owed, what is stale, what runs")
+    status.set_defaults(run=_status)
+
+    doctor = commands.add_parser("doctor", help="check dependencies, settings, database, source; say what to do")
+    doctor.set_defaults(run=_doctor)
+
+    feast = commands.add_parser(
+        "feast", help="Feast's own command line on the feature tables: apply, plan, feature-views list, ui"
+    )
+    feast.add_argument("arguments", nargs=argparse.REMAINDER, help="what Feast is told, e.g. apply")
+    feast.set_defaults(run=_feast)
+
+    for command in (up, down, backfill, status, doctor, feast):
+        command.add_argument("--demo", action="store_true", help="on the demo's database and data")
+    return parser
+
+
+def _up(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.up import up
+
+    found = _settings(chosen)
+    return up(found, port=chosen.port or found.port)
+
+
+def _down(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.up import down
+
+    return down(_settings(chosen))
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.demo import demo
+
+    return demo(locations=chosen.locations, days=chosen.days, port=chosen.port)
+
+
+def _backfill(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.backfill import backfill
+
+    return backfill(_settings(chosen), first=chosen.first, last=chosen.last, locations=chosen.locations)
+
+
+def _status(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.status import status
+
+    return status(_settings(chosen))
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.doctor import doctor
+
+    return doctor(_settings(chosen))
+
+
+def _feast(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.feast import feast
+
+    return feast(_settings(chosen), chosen.arguments)
+
+
+def _settings(chosen: argparse.Namespace) -> Settings:
+    """The settings in force; with `--demo` those of the demo that was loaded last."""
+    if chosen.demo:
+        from assets_pkg.commands.demo import demo_environment
+
+        os.environ.update(demo_environment(settings().home))
+    return settings()
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write YYYY-MM-DD") from None
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    try:
+        ids = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of location ids such as 2178,8118") from None
+    if any(number < 1 for number in ids):
+        raise argparse.ArgumentTypeError("location ids are positive")
+    return ids
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

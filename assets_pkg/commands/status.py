@@ -1,0 +1,112 @@
+"""`tidemark status`: what there is, what is owed, what is stale, what runs.
+
+Belongs here: gathering and layout. Does not belong here: judging (`doctor.py`).
+"""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from rich.console import Console
+from rich.table import Table
+
+from assets_pkg.commands.tables import terminal
+from assets_pkg.dagster_client import DagsterClient
+from assets_pkg.launcher import url_of
+from resources.catalog import dirty_days, sources
+from resources.timescale import sql
+from resources.timescale.capabilities import read_capabilities
+from resources.wiring import Settings, build_timescale
+from schemas.catalog import LEDGER
+from schemas.catalog_budget import CIRCUITS
+from schemas.tables import OPENAQ_MEASUREMENTS, TABLES
+
+
+def status(chosen: Settings) -> int:
+    """Prints the state of the database and the stack; 0."""
+    console = terminal()
+    url = url_of(chosen.home)
+    console.print(f"UI: {url}" if url else "UI: not running (tidemark up)", highlight=False)
+    with build_timescale(chosen).connect() as connection:
+        console.print(f"Database: {read_capabilities(connection).describe()}", highlight=False)
+        _tables(connection, console)
+        _stale(connection, console)
+        _owed(connection, console)
+        _circuits(connection, console)
+    if url:
+        _runs(DagsterClient(url), console)
+    return 0
+
+
+def _tables(connection: sa.Connection, console: Console) -> None:
+    table = Table(title="Tables")
+    for name, justify in (
+        ("table", "left"),
+        ("rows", "right"),
+        ("from", "left"),
+        ("to", "left"),
+        ("open ledger", "right"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    inspector = sa.inspect(connection)
+    for qualified, spec in TABLES.items():
+        if not inspector.has_table(spec.name, schema=spec.schema):
+            table.add_row(qualified, "-", "", "", "")
+            continue
+        stamp = sql.table_of(spec).c[spec.time_column or ""]
+        rows, first, last = connection.execute(sa.select(sa.func.count(), sa.func.min(stamp), sa.func.max(stamp))).one()
+        still_open = connection.execute(
+            sa.select(sa.func.count()).where(
+                LEDGER.c.table_name == qualified, LEDGER.c.is_current, sa.not_(LEDGER.c.is_closed)
+            )
+        ).scalar_one()
+        table.add_row(qualified, f"{rows:,}", _moment(first), _moment(last), str(still_open))
+    console.print(table)
+
+
+def _stale(connection: sa.Connection, console: Console) -> None:
+    marks = dirty_days.marks_of(connection)
+    if not marks:
+        console.print("Stale days: none")
+    for name in sorted({mark.table_name for mark in marks}):
+        days = [mark.day for mark in marks if mark.table_name == name]
+        console.print(f"Stale days of {name}: {len(days)}, {days[0]} to {days[-1]}", highlight=False)
+
+
+def _owed(connection: sa.Connection, console: Console) -> None:
+    owed = sources.owed(connection, OPENAQ_MEASUREMENTS.qualified)
+    if not owed:
+        console.print("Owed by the source: nothing")
+    for unit in sorted({one.unit for one in owed}):
+        mine = [one for one in owed if one.unit == unit]
+        console.print(
+            f"Owed: location {unit}, {len(mine)} day(s), next try {_moment(min(one.next_attempt_at for one in mine))}: "
+            f"{mine[-1].error}",
+            highlight=False,
+            markup=False,
+        )
+
+
+def _circuits(connection: sa.Connection, console: Console) -> None:
+    broken = connection.execute(sa.select(CIRCUITS).where(CIRCUITS.c.state != "closed").order_by(CIRCUITS.c.name)).all()
+    for one in broken:
+        console.print(
+            f"Circuit {one.name} is {one.state} after {one.failures} failures, next try {_moment(one.retry_at)}: "
+            f"{one.last_error}",
+            highlight=False,
+            markup=False,
+        )
+    if not broken:
+        console.print("Circuits: all closed")
+
+
+def _runs(client: DagsterClient, console: Console) -> None:
+    table = Table(title="Newest runs")
+    for name in ("run", "status", "what", "days"):
+        table.add_column(name)
+    for run in client.newest_runs():
+        table.add_row(run.run_id[:8], run.status, run.what, run.days)
+    console.print(table)
+
+
+def _moment(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,1 @@
+"""Quality: what was read, what became of it, and how good it is."""

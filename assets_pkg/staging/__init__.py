@@ -1,0 +1,1 @@
+"""Staging: rows as received."""
