@@ -1,0 +1,90 @@
+"""Real servers for the integration tests: the embedded PostgreSQL always, others where their URL is given."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from resources.timescale import server
+from resources.timescale.resource import TimescaleResource, engine_of, plain_url
+
+
+@pytest.fixture(scope="session")
+def open_folder() -> Iterator[Path]:
+    """A folder every account may enter: root's server runs as another account, and leaves nothing elsewhere then."""
+    folder = Path(tempfile.mkdtemp(prefix="tidemark-tests-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def embedded(open_folder: Path) -> Iterator[server.EmbeddedServer]:
+    """The embedded PostgreSQL, for the whole session."""
+    with server.lease(open_folder / "state") as leased:
+        yield leased
+
+
+@pytest.fixture
+def postgres_url(embedded: server.EmbeddedServer) -> Iterator[str]:
+    """libpq URL of an empty database of the test's own on the embedded PostgreSQL."""
+    yield from _own_database(embedded.url("postgres"))
+
+
+@pytest.fixture(scope="session")
+def timescale_server() -> str:
+    """libpq URL of a real TimescaleDB server."""
+    url = os.environ.get("TIDEMARK_TEST_TIMESCALE_URL")
+    if not url:
+        pytest.skip("no TimescaleDB: `.ci/real-servers start` starts one and says how to name it")
+    return plain_url(url)
+
+
+@pytest.fixture
+def timescale_url(timescale_server: str) -> Iterator[str]:
+    """libpq URL of an empty database of the test's own on a real TimescaleDB."""
+    yield from _own_database(timescale_server)
+
+
+@pytest.fixture(params=["postgres_url", "timescale_url"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database, once on plain PostgreSQL and once on TimescaleDB."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def timescale(database_url: str) -> TimescaleResource:
+    """The resource on an empty database, once per kind of server."""
+    return TimescaleResource(database_url=database_url)
+
+
+def _own_database(server_url: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    admin = sa.create_engine(
+        server_url.replace("postgresql://", "postgresql+psycopg2://", 1),
+        isolation_level="AUTOCOMMIT",
+        poolclass=sa.NullPool,
+    )
+    quoted = sa.sql.quoted_name(name, quote=True)
+    with admin.connect() as connection:
+        connection.execute(sa.DDL("CREATE DATABASE %(name)s", context={"name": quoted}))
+    url = sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    try:
+        yield url
+    finally:
+        engine_of(url).dispose()
+        with admin.connect() as connection:
+            connection.execute(sa.DDL("DROP DATABASE %(name)s WITH (FORCE)", context={"name": quoted}))
+
+
+@pytest.fixture
+def raw_folder(tmp_path: Path) -> Path:
+    """An empty folder for a raw store."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    return folder

@@ -1,0 +1,146 @@
+"""What a user does in Dagster's UI: look at the graph, launch a range from the dialog, look at a day's picture.
+
+The stack is the real one (`running_stack`), the browser is Chromium, the backfill is the mutation the dialog sends.
+"""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+import requests
+
+from assets_pkg import cli
+from assets_pkg.dagster_client import DagsterClient
+from assets_pkg.launcher import running_stack
+from assets_pkg.planning import DayRange
+from resources.openaq.generator.generate import generate
+from resources.openaq.generator.places import DEMO_LOCATIONS
+from resources.wiring import Settings
+from schemas.tables import AIR_QUALITY_REPORT, TABLES
+
+SPAN = DayRange(date(2025, 3, 3), date(2025, 3, 7))
+PLACES = DEMO_LOCATIONS[:2]
+CHROMIUM = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--virtual-time-budget=20000",
+    "--window-size=1500,900",
+]
+
+_METADATA = """
+query($key: AssetKeyInput!, $days: [String!]) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+  assetMaterializations(partitions: $days) {
+    partition metadataEntries { label ... on MarkdownMetadataEntry { mdStr } }
+  }
+} } }"""
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def stack_url(open_folder: Path) -> Iterator[str]:
+    """The UI of a stack that was given a range to backfill, and has done it."""
+    folder = open_folder / "ui"
+    folder.mkdir()
+    generate(folder / "archive", locations=PLACES, first_day=date(2025, 3, 1), last_day=date(2025, 3, 9), seed=1)
+    chosen = Settings(
+        TIDEMARK_HOME=folder / "home",
+        TIDEMARK_OPENAQ_ARCHIVE_URL=str(folder / "archive"),
+        TIDEMARK_OPENAQ_LOCATIONS=",".join(str(place.id) for place in PLACES),
+        TIDEMARK_PORT=3700,
+    )
+    with running_stack(chosen) as stack:
+        yield stack.url
+
+
+@pytest.fixture(scope="module")
+def runs_of_backfill(stack_url: str) -> list[str]:
+    """States of the runs of a backfill of all four assets, as the dialog launches it."""
+    client = DagsterClient(stack_url)
+    backfill_id = client.launch_backfill(tuple(TABLES.values()), SPAN)
+    end = time.monotonic() + 400
+    while time.monotonic() < end:
+        _, runs = client.backfill(backfill_id)
+        if runs and all(run.has_ended for run in runs):
+            return [run.status for run in runs]
+        time.sleep(1)
+    pytest.fail(f"the backfill of {SPAN} has not ended: {client.backfill(backfill_id)}")
+
+
+def page(url: str, folder: Path) -> str:
+    """The page as the browser shows it."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    shown = subprocess.run(
+        [chromium, *CHROMIUM, f"--user-data-dir={folder / 'profile'}", "--dump-dom", url],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=True,
+    )
+    return shown.stdout
+
+
+def test_a_range_launched_from_the_dialog_is_one_run_that_succeeds(runs_of_backfill: list[str]) -> None:
+    assert runs_of_backfill == ["SUCCESS"]
+
+
+def test_each_day_has_a_picture_of_its_own(stack_url: str, runs_of_backfill: list[str]) -> None:
+    days = [day.isoformat() for day in SPAN.days()]
+    key = {"path": [AIR_QUALITY_REPORT.schema, AIR_QUALITY_REPORT.name]}
+    answer = requests.post(
+        f"{stack_url}/graphql", json={"query": _METADATA, "variables": {"key": key, "days": days}}, timeout=60
+    ).json()
+    pictures = {
+        one["partition"]: entry["mdStr"]
+        for one in answer["data"]["assetNodeOrError"]["assetMaterializations"]
+        for entry in one["metadataEntries"]
+        if entry["label"] == "picture"
+    }
+    assert sorted(pictures) == days
+    assert len(set(pictures.values())) == len(days)
+    assert all(picture.startswith("![") and "data:image/png;base64," in picture for picture in pictures.values())
+
+
+def test_the_graph_shows_the_four_assets(stack_url: str, runs_of_backfill: list[str], tmp_path: Path) -> None:
+    shown = page(f"{stack_url}/asset-groups", tmp_path)
+    for spec in TABLES.values():
+        assert spec.name in shown
+
+
+def test_an_assets_page_shows_its_columns_and_its_table(
+    stack_url: str, runs_of_backfill: list[str], tmp_path: Path
+) -> None:
+    shown = page(f"{stack_url}/assets/timeseries/air_quality", tmp_path)
+    for words in ("timeseries.air_quality", "datetime_utc", "END of the hour, UTC", "primary key", "quality flags"):
+        assert words in shown
+
+
+def test_the_command_backfills_through_the_running_stack(
+    stack_url: str,
+    runs_of_backfill: list[str],
+    open_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TIDEMARK_HOME", str(open_folder / "ui" / "home"))
+    monkeypatch.setenv("TIDEMARK_OPENAQ_ARCHIVE_URL", str(open_folder / "ui" / "archive"))
+    days = ("--from", str(SPAN.first), "--to", str(SPAN.first))
+    code = cli.main(["backfill", "openaq", *days, "--locations", str(PLACES[0].id)])
+    said = capsys.readouterr().out
+    assert code == 0, said
+    assert stack_url in said
+    assert "staging.openaq_measurements" in said
+    assert "closed" in said
+    assert "OPEN" not in said
