@@ -11,6 +11,7 @@
         ├── CredentialsRejected        401/403, wrong password, missing right
         ├── UnexpectedAnswer           a source answered something its contract does not allow
         ├── CorruptSource              a file is truncated or not what it claims to be
+        ├── RejectedFile               a file is refused as a whole; the rule says why
         ├── UnknownLocation            a location the source does not know
         ├── ContractBroken             rows break the table's model in a way nothing may hide
         ├── LedgerNotClosed            read != loaded + duplicate + quarantined + filtered
@@ -69,6 +70,17 @@ class UnexpectedAnswer(TerminalError):
 
 class CorruptSource(TerminalError):
     """A file is truncated or not what it claims to be."""
+
+
+class RejectedFile(TerminalError):
+    """A file is refused as a whole; nothing of it is visible.
+
+    `rule` is the short name of what it breaks, e.g. `truncated`, `bomb`, `too_many_columns`, `frozen_schema`.
+    """
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class UnknownLocation(TerminalError):
