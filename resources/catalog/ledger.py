@@ -115,5 +115,6 @@ def entered_at(connection: sa.Connection, scope: Scope) -> dict[tuple[str, date]
 
 def _records(frame: pd.DataFrame, scope: Scope, run_id: str) -> list[dict[str, object]]:
     """The rows as plain Python values, missing ones as None, with the table and the run."""
-    plain = frame.astype(object).where(frame.notna(), None).assign(table_name=scope.table_name, run_id=run_id)
+    missing: Any = None
+    plain = frame.astype(object).where(frame.notna(), missing).assign(table_name=scope.table_name, run_id=run_id)
     return cast(list[dict[str, object]], plain.to_dict("records"))

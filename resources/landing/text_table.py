@@ -69,7 +69,7 @@ class TextTable:
 
     def count(self, table: str = ROWS) -> int:
         """How many rows (or, with `REJECTS`, rejects) there are."""
-        found = self.connection.table(table).count("*").fetchone()
+        found = self.connection.execute(f"SELECT count(*) FROM {table}").fetchone()
         return int(found[0]) if found else 0
 
 

@@ -73,7 +73,7 @@ def rows_of_page(
             records.append(_record(result, series, location, sensor))
             kept.append(index)
         except Unreadable as error:
-            own_day = day_of(stamps.iloc[[index]], "right").iloc[0]
+            own_day = day_of(stamps.iloc[index : index + 1], "right").iloc[0]
             rejects.append(
                 Reject(
                     day=own_day.date() if readable[index] else days[0],
@@ -187,7 +187,7 @@ def _frame(
         "location_id": [location.id] * len(kept),
         "sensors_id": [sensor.id] * len(kept),
         "location_name": [location.name] * len(kept),
-        "datetime_utc": stamps.iloc[kept].reset_index(drop=True),
+        "datetime_utc": stamps.take(kept).reset_index(drop=True),
         "source_id": [source_id] * len(kept),
         "line_no": [index + 1 for index in kept],
     }
