@@ -4,7 +4,7 @@ Belongs here: `TableSpec` and `Read`. Does not belong here: the tables themselve
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cached_property
 
 from schemas.base import TableModel, columns_of
@@ -22,6 +22,9 @@ class Read:
     table: str
     before: timedelta = timedelta(0)
     after: timedelta = timedelta(0)
+    by_event: bool = False
+    """Whether it reads by `event_time` and not by the time `table` is cut by: what becomes stale is then told by the
+    rows that changed, not by the day of the slice they lie in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +53,14 @@ class TableSpec:
     schema: str
     name: str
     model: type[TableModel]
+    dataset: str = ""
+    """Dataset it belongs to; tables of one dataset are cut alike."""
+    first_day: date | None = None
+    """First UTC day that rows may be about; nothing before it is ever stale."""
     key: tuple[str, ...]
     time_column: str | None = None
+    event_time: str | None = None
+    """Column of the instant a row is about, where the table is cut by another time (that of arrival)."""
     closed: Closed = "left"
     unit: str | None = None
     origin: tuple[str, ...] = ()
@@ -66,7 +75,7 @@ class TableSpec:
 
     def __post_init__(self) -> None:
         named = {*self.key, *self.origin, *self.natural_key}
-        named |= {name for name in (self.time_column, self.unit, self.known_at) if name}
+        named |= {name for name in (self.time_column, self.event_time, self.unit, self.known_at) if name}
         if unknown := named - set(self.columns):
             raise ValueError(f"{self.qualified}: {self.model.__name__} has no column {sorted(unknown)}")
         if self.time_column and self.time_column not in self.key:

@@ -6,12 +6,17 @@ Belongs here: facts of a table that no column type can say. Does not belong here
 from collections.abc import Iterator
 from datetime import date, timedelta
 
+from schemas.datasets import OPENAQ
 from schemas.features import AirQualityHourly
+from schemas.file_datasets import file_datasets
+from schemas.file_tables import tables_of
 from schemas.quality import AirQualityReport
 from schemas.staging import OpenaqMeasurements
 from schemas.table_spec import Aggregate, Read, TableSpec
 from schemas.timeseries import AirQuality
 from schemas.window import ONE_DAY
+
+OPENAQ_FIRST_DAY = date.fromisoformat(OPENAQ.first_day)
 
 LOOK_BACK = timedelta(days=7)
 """The longest time back that any hourly feature looks."""
@@ -23,6 +28,8 @@ OPENAQ_MEASUREMENTS = TableSpec(
     schema="staging",
     name="openaq_measurements",
     model=OpenaqMeasurements,
+    dataset=OPENAQ.name,
+    first_day=OPENAQ_FIRST_DAY,
     key=("datetime_utc", "source_id", "line_no"),
     time_column="datetime_utc",
     closed="right",
@@ -36,6 +43,8 @@ AIR_QUALITY = TableSpec(
     schema="timeseries",
     name="air_quality",
     model=AirQuality,
+    dataset=OPENAQ.name,
+    first_day=OPENAQ_FIRST_DAY,
     key=("location_id", "sensors_id", "parameter", "datetime_utc"),
     time_column="datetime_utc",
     closed="right",
@@ -59,6 +68,8 @@ AIR_QUALITY_HOURLY = TableSpec(
     schema="features",
     name="air_quality_hourly",
     model=AirQualityHourly,
+    dataset=OPENAQ.name,
+    first_day=OPENAQ_FIRST_DAY,
     key=("location_id", "datetime_utc"),
     time_column="datetime_utc",
     closed="right",
@@ -72,6 +83,8 @@ AIR_QUALITY_REPORT = TableSpec(
     schema="quality",
     name="air_quality_report",
     model=AirQualityReport,
+    dataset=OPENAQ.name,
+    first_day=OPENAQ_FIRST_DAY,
     key=("location_id", "day"),
     time_column="day",
     unit="location_id",
@@ -79,15 +92,36 @@ AIR_QUALITY_REPORT = TableSpec(
     chunk=timedelta(days=365),
 )
 
-TABLES = {spec.qualified: spec for spec in (OPENAQ_MEASUREMENTS, AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT)}
+OPENAQ_TABLES = {
+    spec.qualified: spec for spec in (OPENAQ_MEASUREMENTS, AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT)
+}
+
+TABLES = OPENAQ_TABLES | {spec.qualified: spec for name in file_datasets() for spec in tables_of(name)}
 
 
 def stale_after(table: str, day: date, *, today: date) -> Iterator[tuple[str, date]]:
-    """The days of other tables that a change of `table` on `day` makes stale, none of them after `today`."""
-    for reader in TABLES.values():
-        for read in reader.reads:
-            if read.table == table:
-                for offset in range(-read.after.days, read.before.days + 1):
-                    stale = day + timedelta(days=offset)
-                    if stale <= today:
-                        yield reader.qualified, stale
+    """The days of other tables that a change of `table` on `day` makes stale, none of them after `today`.
+
+    Readers by event are left out: see `stale_by_event`.
+    """
+    for reader, read in _reads_of(table):
+        if not read.by_event:
+            yield from _around(reader, read, day, today)
+
+
+def stale_by_event(table: str, day: date, *, today: date) -> Iterator[tuple[str, date]]:
+    """The days of other tables that become stale when a row about `day` appears in or goes from `table`."""
+    for reader, read in _reads_of(table):
+        if read.by_event:
+            yield from _around(reader, read, day, today)
+
+
+def _reads_of(table: str) -> Iterator[tuple[TableSpec, Read]]:
+    return ((reader, read) for reader in TABLES.values() for read in reader.reads if read.table == table)
+
+
+def _around(reader: TableSpec, read: Read, day: date, today: date) -> Iterator[tuple[str, date]]:
+    for offset in range(-read.after.days, read.before.days + 1):
+        stale = day + timedelta(days=offset)
+        if stale <= today and (reader.first_day is None or stale >= reader.first_day):
+            yield reader.qualified, stale

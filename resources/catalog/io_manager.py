@@ -22,15 +22,12 @@ from resources.timescale.io_manager import TimescaleIOManager, Written
 from resources.timescale.resource import TimescaleResource, Transaction
 from resources.timescale.slices import SliceWrite, TableReader
 from resources.timescale.table_slice import TableSlice
-from schemas.datasets import DATASETS
 from schemas.table_spec import TableSpec
 from schemas.tables import TABLES, stale_after
 from schemas.window import Window, day_of
 
 REJECT_COLUMNS = ["day", "unit", "rule", "reason", "raw", "source_id", "line_no"]
 ACCOUNT_COLUMNS = ["day", "unit", "read", *ledger.CLASSES]
-FIRST_DAY = min(date.fromisoformat(dataset.first_day) for dataset in DATASETS.values())
-"""No table has a partition before it, so nothing before it is ever stale."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,8 +182,7 @@ def _recounted(transaction: Transaction, scope: Scope, entries: pd.DataFrame) ->
 
 def _stale(changed: set[date], spec: TableSpec) -> set[tuple[str, date]]:
     today = datetime.now(UTC).date()
-    stale = {item for day in changed for item in stale_after(spec.qualified, day, today=today)}
-    return {(table, day) for table, day in stale if day >= FIRST_DAY}
+    return {item for day in changed for item in stale_after(spec.qualified, day, today=today)}
 
 
 def _per_day_and_unit(rows: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:

@@ -1,0 +1,144 @@
+"""What a dataset of files is: how its rows arrive, which of its columns mean what, and which series come from it.
+
+Belongs here: `FileDataset` and its parts, and the base of staging models. Does not belong here: the declarations
+(`file_datasets/`), the tables that follow from one (`file_tables.py`), anything that reads a file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Literal
+
+import pandera.pandas as pa
+
+from schemas.base import TableModel, Text, UtcTimestamp, columns_of
+
+
+class Mode(StrEnum):
+    """What happens when a file does not fit the declaration."""
+
+    EVOLVE = "evolve"
+    """A new column becomes a new version of the schema; a cell that does not convert is missing, and recorded."""
+    FREEZE = "freeze"
+    """A file with another schema, or any row that does not fit, is rejected as a whole."""
+    QUARANTINE = "quarantine"
+    """A row that does not fit is put aside; the others are loaded."""
+
+
+class StagedRows(TableModel):
+    """Base of the staging tables of files: where a row came from, and when."""
+
+    source_id: int = pa.Field(ge=1, description="catalog.file_metadata: the file the row was read from")
+    line_no: int = pa.Field(ge=1, description="line of the file, or number of the record where it has no lines")
+    arrived_at: UtcTimestamp = pa.Field(description="when the file was first seen, UTC; its day is the partition")
+    event_text: Text = pa.Field(nullable=True, description="the event time as received")
+    known_at: UtcTimestamp = pa.Field(description="when this row first became known to us, UTC")
+
+
+OWN_COLUMNS = tuple(columns_of(StagedRows))
+"""Columns of every staging table of files that do not come from the file's cells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """How one column of the staging model arrives in files, where its name and type do not say it."""
+
+    aliases: tuple[str, ...] = ()
+    """Other names it has in files; case, spaces and punctuation do not matter."""
+    unit: str | None = None
+    """Unit of the column; an arriving name may carry it, as in `price (EUR)` or `weight_kg`."""
+    mode: Mode | None = None
+    """In place of the dataset's."""
+    decimal: Literal[".", ","] | None = None
+    date_order: Literal["YMD", "DMY", "MDY"] | None = None
+    epoch_unit: Literal["s", "ms", "us", "ns"] | None = None
+    categories: tuple[str, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One series per combination of entities: an aggregate of the rows of each step of time.
+
+    `of` names the columns that are multiplied per row before `how` aggregates them; for `distinct` it is the one column
+    whose different values are counted, and for `count` it is empty.
+    """
+
+    name: str
+    unit: str
+    how: Literal["sum", "mean", "last", "count", "distinct"]
+    of: tuple[str, ...] = ()
+    description: str
+    valid: tuple[float, float] = (float("-inf"), float("inf"))
+    """Plausible range of the aggregate; outside it is flagged and not used in features."""
+    fills_with_zero: bool = False
+    """Whether a step without rows means zero (nothing was sold) and not that nothing is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileDataset:
+    """One dataset whose rows arrive in files; from it follow its four tables, assets and checks.
+
+    `key` identifies a fact: of rows with the same key the one that became known last counts, the others are duplicates.
+    An empty key makes every row a fact of its own.
+    """
+
+    name: str
+    description: str
+    staging: type[StagedRows]
+    """Model of the staging table: `StagedRows` and then one column per column of the files."""
+    staging_table: str
+    event_time: str
+    """Column of the instant a row is about."""
+    timezone: str = "UTC"
+    """IANA zone of stamps that carry none."""
+    key: tuple[str, ...] = ()
+    entities: tuple[str, ...]
+    """Text columns that name what a series is about; at least one."""
+    metrics: tuple[Metric, ...]
+    cadence: timedelta = timedelta(days=1)
+    """Step of the series; divides a day."""
+    windows: tuple[int, ...] = (7, 28)
+    """Look-back windows of the features, in steps of `cadence`."""
+    lags: tuple[int, ...] = (1, 7)
+    """Lags of the features, in steps of `cadence`."""
+    mode: Mode = Mode.QUARANTINE
+    arrivals: Mapping[str, Arrival] = field(default_factory=dict)
+    on_new_version: Literal["append", "replace"] = "replace"
+    """Whether a file that comes again under the same name with other bytes adds to the former one or stands for it."""
+    min_rows: int = 0
+    """A file with fewer rows is rejected."""
+    first_day: str = "2015-01-01"
+    """First UTC day rows may be about, ISO 8601; earlier ones are put aside."""
+    future_tolerance: timedelta = timedelta(days=1)
+    """Rows that are about a later time than this after now are put aside."""
+    records_path: tuple[str, ...] | None = None
+    """In JSON documents, where the records are; `[]` stands for the items of a list."""
+    sheet: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+
+    def __post_init__(self) -> None:
+        named = {self.event_time, *self.key, *self.entities, *self.arrivals}
+        named |= {column for metric in self.metrics for column in metric.of}
+        if unknown := named - set(self.data_columns):
+            raise ValueError(f"{self.name}: {self.staging.__name__} has no column {', '.join(sorted(unknown))}")
+        if timedelta(days=1) % self.cadence:
+            raise ValueError(f"{self.name}: a cadence of {self.cadence} does not divide a day")
+        if not self.entities or not self.metrics:
+            raise ValueError(f"{self.name}: it needs at least one entity and one metric")
+
+    @property
+    def data_columns(self) -> list[str]:
+        """Columns that come from the file's cells, in order."""
+        return [name for name in columns_of(self.staging) if name not in OWN_COLUMNS]
+
+    def arrival(self, column: str) -> Arrival:
+        """How the column arrives."""
+        return self.arrivals.get(column, Arrival())
+
+    def mode_of(self, column: str) -> Mode:
+        """The mode in force for the column."""
+        return self.arrival(column).mode or self.mode
