@@ -16,8 +16,16 @@ OPENAQ_DAILY = dg.DailyPartitionsDefinition(start_date=OPENAQ.first_day, timezon
 """UTC days, so that no day has 23 or 25 hours; the running day is one of them (`end_offset`), since the API has its
 measurements within the hour. All of OpenAQ's assets share it: a range over several of them stays one run."""
 
+ARRIVALS = dg.DailyPartitionsDefinition(start_date="2024-01-01", timezone="UTC", end_offset=1)
+"""UTC days on which files arrived. A file is never a partition: ten thousand make the UI and every tick slow."""
+
 PIECE = timedelta(days=31)
 """How much of a long range is held in memory at a time."""
+
+
+def event_days(first_day: str) -> dg.DailyPartitionsDefinition:
+    """UTC days that the rows of a dataset of files are about, the running day among them."""
+    return dg.DailyPartitionsDefinition(start_date=first_day, timezone="UTC", end_offset=1)
 
 
 def window_of(context: dg.AssetExecutionContext) -> Window:

@@ -70,25 +70,31 @@ class Work:
 
 
 def stale_work(
-    marks: Mapping[str, Mapping[date, int]], busy: Mapping[str, Sequence[DayRange]], specs: Collection[TableSpec]
+    marks: Mapping[str, Mapping[date, int]],
+    busy: Mapping[str, Sequence[DayRange]],
+    specs: Collection[TableSpec],
+    today: date,
 ) -> list[Work]:
     """The work that dirty days ask for, layer by layer, the newest first.
 
     `marks`: per table, the version of each stale day. `busy`: per table, the days of runs under way. A day waits
     while a day it reads is itself stale or being computed, so that it is computed once and not once per layer. Tables
-    that are stale on the same range share a run.
+    of one dataset that are stale on the same range share a run. A day after `today` waits until it has come.
     """
-    by_range: dict[DayRange, list[tuple[str, int]]] = {}
+    by_range: dict[tuple[DayRange, str], list[tuple[str, int]]] = {}
     for spec in specs:
         stale = marks.get(spec.qualified, {})
         blocked = _blocked(spec, marks, busy)
-        ready = [day for day in without(stale, busy.get(spec.qualified, ())) if day not in blocked]
+        free = without(stale, busy.get(spec.qualified, ()))
+        ready = [day for day in free if day not in blocked and day <= today]
         for whole in ranges(ready):
             for one in _cut(whole):
-                by_range.setdefault(one, []).append((spec.qualified, max(stale[day] for day in one.days())))
+                by_range.setdefault((one, spec.dataset), []).append(
+                    (spec.qualified, max(stale[day] for day in one.days()))
+                )
     return [
         Work(tuple(table for table, _ in found), one, max(version for _, version in found))
-        for one, found in sorted(by_range.items(), reverse=True)
+        for (one, _), found in sorted(by_range.items(), reverse=True)
     ]
 
 
@@ -98,6 +104,8 @@ def _blocked(
     """Days of the table that read a day which is stale or being computed."""
     blocked: set[date] = set()
     for read in spec.reads:
+        if read.by_event:  # its slices are cut by another time; a write under way marks what it makes stale
+            continue
         unsettled = set(marks.get(read.table, {})) | {day for one in busy.get(read.table, ()) for day in one.days()}
         for day in unsettled:
             blocked.update(day + timedelta(days=n) for n in range(-read.after.days, read.before.days + 1))

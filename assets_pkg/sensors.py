@@ -95,7 +95,7 @@ def build_stale_sensor() -> dg.SensorDefinition:
         marks: dict[str, dict[date, int]] = {}
         for mark in stale:
             marks.setdefault(mark.table_name, {})[mark.day] = mark.version
-        work = stale_work(marks, busy_ranges(runs, JOB_TABLES), specs)
+        work = stale_work(marks, busy_ranges(runs, JOB_TABLES), specs, datetime.now(UTC).date())
         chosen = due(context.instance, work)[: places(runs)]
         if not chosen:
             return dg.SkipReason("nothing is stale" if not stale else f"{len(stale)} stale day(s) wait for their turn")

@@ -33,6 +33,7 @@ class StagedRows(TableModel):
     line_no: int = pa.Field(ge=1, description="line of the file, or number of the record where it has no lines")
     arrived_at: UtcTimestamp = pa.Field(description="when the file was first seen, UTC; its day is the partition")
     event_text: Text = pa.Field(nullable=True, description="the event time as received")
+    extra: Text = pa.Field(nullable=True, description="cells of columns nobody declared: a JSON object by name as read")
     known_at: UtcTimestamp = pa.Field(description="when this row first became known to us, UTC")
 
 

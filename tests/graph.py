@@ -32,7 +32,7 @@ from resources.timescale.table_slice import TableSlice
 from resources.wiring import Settings
 from schemas.catalog import DIRTY_DAYS, LEDGER, METADATA
 from schemas.table_spec import TableSpec
-from schemas.tables import TABLES
+from schemas.tables import OPENAQ_TABLES
 
 NEPAL, NEW_YORK, GUADALAJARA, PARIS = (DEMO_LOCATIONS[number] for number in (0, 1, 2, 5))
 
@@ -86,7 +86,7 @@ class Graph:
         first: date,
         last: date | None = None,
         *,
-        tables: Sequence[str] = tuple(TABLES),
+        tables: Sequence[str] = tuple(OPENAQ_TABLES),
         as_day: bool = False,
         config: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
@@ -117,7 +117,7 @@ class Graph:
     def digest(self, *, without: Sequence[str] = ()) -> dict[str, str]:
         """Per table, a hash of all its rows, but for the columns `without`."""
         return {
-            name: _digest(self.rows(spec).drop(columns=list(without), errors="ignore")) for name, spec in TABLES.items()
+            name: _digest(self.rows(spec).drop(columns=list(without), errors="ignore")) for name, spec in OPENAQ_TABLES.items()
         }
 
     def dirty(self) -> dict[str, set[date]]:
@@ -139,7 +139,7 @@ class Graph:
             for mark in self.catalog.stale():
                 if mark.day <= last:
                     marks.setdefault(mark.table_name, {})[mark.day] = mark.version
-            work = stale_work(marks, {}, tuple(TABLES.values()))
+            work = stale_work(marks, {}, tuple(OPENAQ_TABLES.values()), last)
             if not work:
                 return
             for one in work:
@@ -148,7 +148,7 @@ class Graph:
     def erase(self) -> None:
         """Empties every table, so that a test can begin again."""
         with self.connect() as connection:
-            for table in (*METADATA.sorted_tables, *(sql.table_of(spec) for spec in TABLES.values())):
+            for table in (*METADATA.sorted_tables, *(sql.table_of(spec) for spec in OPENAQ_TABLES.values())):
                 connection.execute(sa.delete(table))
 
     def ledger(self, spec: TableSpec) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from assets_pkg.planning import DayRange
 from resources.errors import ConfigurationError
 from resources.wiring import Settings, build_timescale
 from schemas.datasets import OPENAQ
-from schemas.tables import TABLES
+from schemas.tables import OPENAQ_TABLES
 
 
 def backfill(chosen: Settings, *, first: date, last: date, locations: tuple[int, ...]) -> int:
@@ -23,7 +23,7 @@ def backfill(chosen: Settings, *, first: date, last: date, locations: tuple[int,
         ConfigurationError: the range is empty, lies in the future or before the dataset's first day.
     """
     days = _checked(first, last)
-    specs = tuple(TABLES.values())
+    specs = tuple(OPENAQ_TABLES.values())
     console = terminal()
     config = {"ops": {"staging__openaq_measurements": {"config": {"locations": list(locations)}}}} if locations else {}
     with running_stack(chosen) as stack:

@@ -18,7 +18,7 @@ from assets_pkg.dagster_client import DagsterClient, RunState
 from assets_pkg.planning import DayRange
 from resources.errors import ConfigurationError
 from resources.wiring import Settings, build_timescale, settings
-from schemas.tables import TABLES
+from schemas.tables import OPENAQ_TABLES
 
 SEED = 20
 
@@ -105,7 +105,7 @@ def _generate(archive: Path, span: DayRange, console: Console) -> None:
 
 
 def _load(chosen: Settings, url: str, span: DayRange, console: Console) -> bool:
-    specs = tuple(TABLES.values())
+    specs = tuple(OPENAQ_TABLES.values())
     client, timescale = DagsterClient(url), build_timescale(chosen)
     backfill_id = client.launch_backfill(specs, span)
     console.print(

@@ -34,7 +34,8 @@ from resources.timescale.continuous_aggregates import refresh
 from resources.timescale.contract import broken_rows, summary
 from resources.timescale.report import Tally, report
 from resources.timescale.resource import TimescaleResource, Transaction, engine_of, translated_sqlalchemy
-from resources.timescale.slices import SliceStream, SliceWrite, TableReader
+from resources.timescale.slices import BatchWrite, SliceStream, SliceWrite, TableReader
+from resources.timescale.streaming import Streamed, replace_slice
 from resources.timescale.table_slice import WHOLE_TABLE, TableSlice, slice_of
 from resources.timescale.tables import ensure
 from schemas.table_spec import TableSpec
@@ -80,6 +81,11 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
             whole = slice_of(context, spec)
             tally, has_changed = Tally(), False
             for write in _writes_of(obj, spec):
+                if isinstance(write, BatchWrite):
+                    streamed = self.stream(context, whole, write)
+                    tally.add_streamed(streamed, write.window.days() if write.window else ())
+                    has_changed |= bool(streamed.changed_days)
+                    continue
                 written = self.write(context, whole, write)
                 tally.add(written.rows, written.rows_by_day, written.changes)
                 has_changed |= bool(written.changes)
@@ -160,6 +166,28 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
             self.record(context, transaction, written)
         return written
 
+    def stream(self, context: dg.OutputContext, whole: TableSlice, write: BatchWrite) -> Streamed:
+        """Replaces one slice by Arrow batches in one transaction."""
+        spec = whole.spec
+        table_slice = whole.narrowed(write.window, write.units)
+        self._ensure(spec)
+        with self.timescale.transaction() as transaction:
+            for statement in (*policies.write_settings(spec, self._known_capabilities()), *sql.lock_slice(table_slice)):
+                transaction.execute(statement)
+            streamed = replace_slice(transaction, table_slice, write.batches)
+            self.record_stream(context, transaction, table_slice, write, streamed)
+        return streamed
+
+    def record_stream(
+        self,
+        context: dg.OutputContext,
+        transaction: Transaction,
+        table_slice: TableSlice,
+        write: BatchWrite,
+        streamed: Streamed,
+    ) -> None:
+        """As `record`, of a slice that was replaced by batches."""
+
     def _ensure(self, spec: TableSpec) -> None:
         """Once per process and table: the table exists and fits its model."""
         if spec.qualified in self._ensured:
@@ -188,7 +216,7 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
         return self._capabilities
 
 
-def _writes_of(obj: Any, spec: TableSpec) -> Iterator[SliceWrite]:
+def _writes_of(obj: Any, spec: TableSpec) -> Iterator[SliceWrite | BatchWrite]:
     if isinstance(obj, SliceStream):
         yield from obj
     elif isinstance(obj, pd.DataFrame):

@@ -4,6 +4,7 @@ Belongs here: metadata of a materialization, and the column schema the UI shows.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from resources.timescale.changes import KINDS, Changes
+from resources.timescale.streaming import Streamed
 from schemas.table_spec import TableSpec
 
 
@@ -33,6 +35,21 @@ class Tally:
             self.changed[kind] += changes.total(kind)
             for day, count in zip(changes.counts["day"], changes.counts[kind], strict=True):
                 self.changed_by_day[day, kind] += int(count)
+
+    def add_streamed(self, streamed: Streamed, days: Sequence[date]) -> None:
+        """Counts one more slice, of the given days, that was replaced without comparing row by row: where it differs,
+        all rows but the surplus count as changed."""
+        self.rows += streamed.rows
+        kept = min(streamed.rows, streamed.rows_before)
+        if not streamed.changed_days:
+            self.unchanged += kept
+            counts = dict.fromkeys(KINDS, 0)
+        else:
+            counts = {"inserted": streamed.rows - kept, "changed": kept, "vanished": streamed.rows_before - kept}
+        self.changed.update(counts)
+        for day in days:
+            self.rows_by_day[day] += streamed.rows
+            self.changed_by_day.update({(day, kind): count for kind, count in counts.items()})
 
 
 def report(context: dg.OutputContext, spec: TableSpec, tally: Tally) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
+import pyarrow as pa
 import sqlalchemy as sa
 
 from resources.errors import ContractBroken
@@ -34,16 +35,29 @@ class SliceWrite:
     units: tuple[object, ...] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class BatchWrite:
+    """Rows that replace one slice, in one transaction, as Arrow batches: none of them need fit in memory together.
+
+    Columns and types are the table's. They are validated batch by batch as they go in, and not compared with what is
+    there: a row keeps neither origin nor `known_at`, so whoever makes them sees to it that they are the same again.
+    """
+
+    batches: Iterable[pa.RecordBatch]
+    window: Window | None = None
+    units: tuple[object, ...] | None = None
+
+
 class SliceStream:
     """Slices written one after another as they are made, so that memory holds one at a time.
 
     Slices already written stay written when a later one fails; running again replaces them by the same rows.
     """
 
-    def __init__(self, writes: Iterable[SliceWrite]) -> None:
+    def __init__(self, writes: Iterable[SliceWrite | BatchWrite]) -> None:
         self._writes = writes
 
-    def __iter__(self) -> Iterator[SliceWrite]:
+    def __iter__(self) -> Iterator[SliceWrite | BatchWrite]:
         return iter(self._writes)
 
 
@@ -80,7 +94,18 @@ class TableReader:
         table_slice = self._slice.at(window) if window else self._slice
         if units is not None:
             table_slice = table_slice.narrowed(None, units)
-        statement = sql.select(table_slice).where(self._visible(sql.table_of(self.spec)))
+        return self._fetch(table_slice, sql.select(table_slice))
+
+    def read_about(self, window: Window) -> pd.DataFrame:
+        """Rows whose event time lies in `window` (closed left), whichever slice they lie in; errors as `read`."""
+        if self.spec.event_time is None:
+            raise ContractBroken(f"{self.spec.qualified} declares no event time to read by")
+        table_slice = TableSlice(self.spec, columns=self._slice.columns)
+        about = sql.in_window(sql.table_of(self.spec).c[self.spec.event_time], window, "left")
+        return self._fetch(table_slice, sql.select(table_slice).where(about))
+
+    def _fetch(self, table_slice: TableSlice, statement: sa.Select[tuple[object, ...]]) -> pd.DataFrame:
+        statement = statement.where(self._visible(sql.table_of(self.spec)))
         with self._timescale.transaction() as transaction:
             rows = transaction.fetch(statement)
         frame = from_arrow(rows, self.spec.model)

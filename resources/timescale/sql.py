@@ -57,12 +57,14 @@ def table_of(spec: TableSpec) -> sa.Table:
         comment=spec.model.__doc__,
     )
     if spec.time_column and spec.key[0] != spec.time_column:
-        sa.Index(_index_name(spec), table.c[spec.time_column])
+        sa.Index(_index_name(spec, spec.time_column), table.c[spec.time_column])
+    if spec.event_time:
+        sa.Index(_index_name(spec, spec.event_time), table.c[spec.event_time])
     return table
 
 
-def _index_name(spec: TableSpec) -> str:
-    name = f"{spec.name}_{spec.time_column}_idx"
+def _index_name(spec: TableSpec, column: str) -> str:
+    name = f"{spec.name}_{column}_idx"
     if len(name.encode()) <= LONGEST_NAME:
         return name
     return f"{blake2b(name.encode(), digest_size=16).hexdigest()}_idx"

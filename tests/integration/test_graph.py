@@ -13,7 +13,7 @@ from resources.catalog.io_manager import LedgerIOManager, LedgerWrite
 from resources.errors import DatabaseUnavailable
 from resources.timescale.slices import SliceStream
 from schemas.catalog import LEDGER, LOCATIONS, QUARANTINE, SOURCES
-from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, OPENAQ_MEASUREMENTS, TABLES
+from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, OPENAQ_MEASUREMENTS, OPENAQ_TABLES
 from tests.builders import staging_rows
 from tests.graph import (
     GUADALAJARA,
@@ -100,7 +100,7 @@ def test_a_second_run_changes_nothing_and_leaves_no_day_of_it_stale(graph: Graph
     assert graph.digest() == first
     assert graph.dirty() == dirty
     assert _sources(graph) == sources
-    for spec in TABLES.values():
+    for spec in OPENAQ_TABLES.values():
         again = graph.ledger(spec)
         assert not again[["inserted", "changed", "vanished"]].to_numpy().any()
 
@@ -131,7 +131,7 @@ def test_a_late_change_recomputes_its_days_and_those_that_look_back_on_it(graph:
     assert graph.run(march(1), march(10)).success
     graph.settle(march(12))
     graph.forget_dirty_days()
-    before = {name: graph.rows(spec) for name, spec in TABLES.items()}
+    before = {name: graph.rows(spec) for name, spec in OPENAQ_TABLES.items()}
     day = _change_one_value(graph, GUADALAJARA.id, march(2))
     assert graph.run(march(1), march(4), tables=[STAGING]).success
     assert graph.dirty() == {
@@ -145,7 +145,7 @@ def test_a_late_change_recomputes_its_days_and_those_that_look_back_on_it(graph:
     }
     graph.settle(march(12))
     assert graph.dirty() == {}
-    for name, spec in TABLES.items():
+    for name, spec in OPENAQ_TABLES.items():
         stamps = _changed_stamps(before[name], graph.rows(spec), spec.key)
         assert len(stamps) or name == QUALITY
         lag = timedelta(days=8 if name in (FEATURES, QUALITY) else 1)

@@ -10,7 +10,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, OPENAQ_MEASUREMENTS, TABLES
+from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, OPENAQ_MEASUREMENTS, OPENAQ_TABLES
 from tests.graph import Graph, checks_of, failure_of
 from tests.openaq_stand_in import KEY, OpenAQStandIn
 
@@ -65,7 +65,7 @@ def test_every_recorded_row_is_accounted_for_and_running_again_changes_nothing(g
     assert graph.run(FIRST, LAST).success
     assert graph.digest() == before
     assert graph.dirty() == {}
-    for spec in TABLES.values():
+    for spec in OPENAQ_TABLES.values():
         assert not graph.ledger(spec).loc[FIRST:LAST, CHANGES].to_numpy().any()
 
 

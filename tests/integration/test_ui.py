@@ -20,7 +20,7 @@ from assets_pkg.planning import DayRange
 from resources.openaq.generator.generate import generate
 from resources.openaq.generator.places import DEMO_LOCATIONS
 from resources.wiring import Settings
-from schemas.tables import AIR_QUALITY_REPORT, TABLES
+from schemas.tables import AIR_QUALITY_REPORT, OPENAQ_TABLES
 
 SPAN = DayRange(date(2025, 3, 3), date(2025, 3, 7))
 PLACES = DEMO_LOCATIONS[:2]
@@ -67,7 +67,7 @@ def stack_url(open_folder: Path) -> Iterator[str]:
 def runs_of_backfill(stack_url: str) -> list[str]:
     """States of the runs of a backfill of all four assets, as the dialog launches it."""
     client = DagsterClient(stack_url)
-    backfill_id = client.launch_backfill(tuple(TABLES.values()), SPAN)
+    backfill_id = client.launch_backfill(tuple(OPENAQ_TABLES.values()), SPAN)
     end = time.monotonic() + 400
     while time.monotonic() < end:
         _, runs = client.backfill(backfill_id)
@@ -115,7 +115,7 @@ def test_each_day_has_a_picture_of_its_own(stack_url: str, runs_of_backfill: lis
 
 def test_the_graph_shows_the_four_assets(stack_url: str, runs_of_backfill: list[str], tmp_path: Path) -> None:
     shown = page(f"{stack_url}/asset-groups", tmp_path)
-    for spec in TABLES.values():
+    for spec in OPENAQ_TABLES.values():
         assert spec.name in shown
 
 

@@ -27,6 +27,7 @@ from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, 
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
 DAYS = st.dates(date(2025, 1, 1), date(2025, 3, 31))
 SPECS = tuple(TABLES.values())
+TODAY = NOW.date()
 STAGING, SERIES = OPENAQ_MEASUREMENTS.qualified, AIR_QUALITY.qualified
 FEATURES, QUALITY = AIR_QUALITY_HOURLY.qualified, AIR_QUALITY_REPORT.qualified
 RANGES = st.tuples(DAYS, st.integers(0, 20)).map(lambda one: DayRange(one[0], one[0] + timedelta(days=one[1])))
@@ -75,7 +76,7 @@ def test_without_drops_exactly_the_busy_days(days: set[date], busy: list[DayRang
 def test_only_stale_days_whose_upstream_rests_are_asked_for(
     marks: dict[str, dict[date, int]], busy: dict[str, list[DayRange]]
 ) -> None:
-    found = asked_for(stale_work(marks, busy, SPECS))
+    found = asked_for(stale_work(marks, busy, SPECS, TODAY))
     for spec in SPECS:
         for one in found.get(spec.qualified, set()):
             assert one in marks[spec.qualified]
@@ -91,7 +92,7 @@ def test_only_stale_days_whose_upstream_rests_are_asked_for(
 def test_doing_the_work_again_and_again_ends_with_nothing_stale(marks: dict[str, dict[date, int]]) -> None:
     left = {table: dict(days) for table, days in marks.items()}
     for _ in range(len(SPECS)):
-        for table, days in asked_for(stale_work(left, {}, SPECS)).items():
+        for table, days in asked_for(stale_work(left, {}, SPECS, TODAY)).items():
             for one in days:
                 del left[table][one]
     assert not any(left.values())
@@ -99,37 +100,37 @@ def test_doing_the_work_again_and_again_ends_with_nothing_stale(marks: dict[str,
 
 @given(MARKS, BUSY)
 def test_the_newest_days_come_first(marks: dict[str, dict[date, int]], busy: dict[str, list[DayRange]]) -> None:
-    found = [work.days for work in stale_work(marks, busy, SPECS)]
+    found = [work.days for work in stale_work(marks, busy, SPECS, TODAY)]
     assert found == sorted(found, reverse=True)
 
 
 def test_layers_wait_for_each_other() -> None:
     marks = {SERIES: {day(10): 4}, FEATURES: {day(10): 1, day(17): 2, day(18): 3}, QUALITY: {day(9): 7}}
-    assert stale_work(marks, {}, SPECS) == [
+    assert stale_work(marks, {}, SPECS, TODAY) == [
         Work((FEATURES,), span(18, 18), 3),
         Work((SERIES,), span(10, 10), 4),
         Work((QUALITY,), span(9, 9), 7),
     ]
     busy = {STAGING: [span(11, 11)]}
-    assert [work.tables for work in stale_work(marks, busy, SPECS)] == [(FEATURES,), (QUALITY,)]
+    assert [work.tables for work in stale_work(marks, busy, SPECS, TODAY)] == [(FEATURES,), (QUALITY,)]
 
 
 def test_tables_that_are_stale_on_the_same_range_share_a_run() -> None:
     stale = {day(3): 5, day(4): 9}
-    assert stale_work({FEATURES: stale, QUALITY: {day(3): 2, day(4): 3}}, {}, SPECS) == [
+    assert stale_work({FEATURES: stale, QUALITY: {day(3): 2, day(4): 3}}, {}, SPECS, TODAY) == [
         Work((FEATURES, QUALITY), span(3, 4), 9)
     ]
 
 
 def test_a_new_mark_makes_other_work() -> None:
-    (before,) = stale_work({SERIES: {day(3): 5}}, {}, SPECS)
-    (after,) = stale_work({SERIES: {day(3): 6}}, {}, SPECS)
+    (before,) = stale_work({SERIES: {day(3): 5}}, {}, SPECS, TODAY)
+    (after,) = stale_work({SERIES: {day(3): 6}}, {}, SPECS, TODAY)
     assert before.name != after.name
 
 
 def test_a_long_history_is_cut_from_its_newest_end() -> None:
     days = [date(2020, 1, 1) + timedelta(days=n) for n in range(LONGEST_RUN + 10)]
-    newest, oldest = stale_work({FEATURES: dict.fromkeys(days, 1)}, {}, SPECS)
+    newest, oldest = stale_work({FEATURES: dict.fromkeys(days, 1)}, {}, SPECS, TODAY)
     assert newest.days == DayRange(days[10], days[-1])
     assert oldest.days == DayRange(days[0], days[9])
 
@@ -218,3 +219,24 @@ def test_work_is_afforded_in_order_and_the_first_always_if_anything_is_left() ->
     assert affordable(works, cost, 80) == [works[0], works[2]]
     assert affordable(works, cost, 10) == [works[0]]
     assert affordable(works, cost, 0) == []
+
+
+def test_tables_of_different_datasets_never_share_a_run() -> None:
+    sales = "timeseries.sales"
+    assert stale_work({FEATURES: {day(3): 1}, sales: {day(3): 2}}, {}, SPECS, TODAY) == [
+        Work((sales,), span(3, 3), 2),
+        Work((FEATURES,), span(3, 3), 1),
+    ]
+
+
+def test_a_day_to_come_waits_until_it_is_there() -> None:
+    marks = {"timeseries.sales": {TODAY: 1, TODAY + timedelta(days=1): 1}}
+    (work,) = stale_work(marks, {}, SPECS, TODAY)
+    assert work.days == DayRange(TODAY, TODAY)
+    (both,) = stale_work(marks, {}, SPECS, TODAY + timedelta(days=1))
+    assert both.days == DayRange(TODAY, TODAY + timedelta(days=1))
+
+
+def test_a_file_that_is_being_loaded_does_not_hold_up_the_days_it_may_be_about() -> None:
+    busy = {"staging.sales_data": [span(3, 3)]}
+    assert [work.days for work in stale_work({"timeseries.sales": {day(3): 1}}, busy, SPECS, TODAY)] == [span(3, 3)]

@@ -1,0 +1,88 @@
+"""A slice that is replaced by Arrow batches, and on which days that changed anything.
+
+Belongs here: delete, COPY and comparison of one slice inside a transaction. Does not belong here: locks and commit
+(`io_manager.py`), where the batches come from.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from resources.errors import ContractBroken
+from resources.timescale import sql
+from resources.timescale.arrow import arrow_type, from_arrow
+from resources.timescale.contract import broken_rows, summary
+from resources.timescale.resource import Transaction
+from resources.timescale.table_slice import TableSlice
+from schemas.base import dtypes_of
+from schemas.table_spec import TableSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streamed:
+    """What replacing a slice came to; days are those of `event_time`, or of the time column where there is none."""
+
+    rows: int
+    rows_before: int
+    days: frozenset[date]
+    """UTC days the rows are about, those that were there before included."""
+    changed_days: frozenset[date]
+    """UTC days whose rows differ from what was there."""
+
+
+def replace_slice(transaction: Transaction, table_slice: TableSlice, batches: Iterable[pa.RecordBatch]) -> Streamed:
+    """Deletes the slice's rows and copies the batches in their place.
+
+    Raises:
+        ContractBroken: a batch breaks the table's model; the transaction is to be rolled back.
+    """
+    spec = table_slice.spec
+    before = _digests(transaction, table_slice, with_hash=True)
+    if before:
+        transaction.execute(sql.delete(table_slice))
+    transaction.copy(sql.table_of(spec), _reader(spec, batches))
+    # Of a slice that was empty every day is new: the hash of a million rows takes as long as copying them.
+    after = _digests(transaction, table_slice, with_hash=bool(before))
+    return Streamed(
+        rows=sum(rows for rows, _ in after.values()),
+        rows_before=sum(rows for rows, _ in before.values()),
+        days=frozenset(before.keys() | after.keys()),
+        changed_days=frozenset(day for day in before.keys() | after.keys() if before.get(day) != after.get(day)),
+    )
+
+
+def schema_of(spec: TableSpec) -> pa.Schema:
+    """The Arrow schema of the table's batches."""
+    return pa.schema([(name, arrow_type(dtype)) for name, dtype in dtypes_of(spec.model).items()])
+
+
+def _reader(spec: TableSpec, batches: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:
+    schema = schema_of(spec)
+
+    def validated() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if not (failures := broken_rows(from_arrow(pa.Table.from_batches([batch]), spec.model), spec)).empty:
+                raise ContractBroken(f"{spec.qualified}: {summary(failures)}; nothing was written")
+            yield batch.select(schema.names).cast(schema)
+
+    return pa.RecordBatchReader.from_batches(schema, validated())
+
+
+def _digests(
+    transaction: Transaction, table_slice: TableSlice, *, with_hash: bool
+) -> Mapping[date, tuple[int, object]]:
+    """Per UTC day, the number of the slice's rows and, if asked, a sum over their hashes."""
+    spec = table_slice.spec
+    table = sql.table_of(spec)
+    stamp = table.c[spec.event_time or spec.time_column or ""]
+    day = sa.cast(sa.func.timezone("UTC", stamp), sa.Date).label("day")
+    rows = sql.select(table_slice, ordered=False).add_columns(day).subquery()
+    content = sa.func.hash_record_extended(sa.func.row(*(rows.c[name] for name in spec.columns)), 0)
+    digest = sa.cast(sa.func.sum(content), sa.Text) if with_hash else sa.literal("", sa.Text)
+    found = transaction.fetch(sa.select(rows.c.day, sa.func.count(), digest).group_by(rows.c.day))
+    return {
+        day: (int(count), digest) for day, count, digest in zip(*(c.to_pylist() for c in found.columns), strict=True)
+    }
