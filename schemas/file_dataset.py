@@ -36,6 +36,9 @@ class StagedRows(TableModel):
     extra: Text = pa.Field(nullable=True, description="cells of columns nobody declared: a JSON object by name as read")
     known_at: UtcTimestamp = pa.Field(description="when this row first became known to us, UTC")
 
+    class Config:
+        unique = ["arrived_at", "source_id", "line_no"]
+
 
 OWN_COLUMNS = tuple(columns_of(StagedRows))
 """Columns of every staging table of files that do not come from the file's cells."""

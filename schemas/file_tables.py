@@ -117,7 +117,7 @@ def _entity_columns(dataset: FileDataset) -> dict[str, tuple[Any, Any]]:
 def _series_model(dataset: FileDataset) -> type[TableModel]:
     metrics = ", ".join(metric.name for metric in dataset.metrics)
     return _model(
-        f"{_camel(dataset.name)}Series",
+        _camel(dataset.name),
         f"One row per {', '.join(dataset.entities)}, metric and step of {_spelled(dataset.cadence)}.",
         {
             **_entity_columns(dataset),

@@ -17,6 +17,7 @@ from schemas.base import TableModel, conform, dtypes_of
 from schemas.features import AirQualityHourly
 from schemas.quality import AirQualityReport
 from schemas.staging import OpenaqMeasurements
+from schemas.table_spec import TableSpec
 from schemas.timeseries import AirQuality
 
 FIRST_DAY = datetime(2025, 3, 1, tzinfo=UTC)
@@ -26,6 +27,27 @@ FIRST_HOUR = FIRST_DAY + timedelta(hours=1)
 
 KNOWN_AT = datetime(2025, 6, 1, tzinfo=UTC)
 """Long after every stamp a test makes up, so that nothing lies in the future by accident."""
+
+
+def rows_of(spec: TableSpec, count: int) -> pd.DataFrame:
+    """`count` rows of any table, told apart by whole numbers, texts and instants in their keys."""
+    columns = {name: _column(spec, name, count) for name in spec.columns}
+    return pd.DataFrame({name: pd.Series(v, dtype=dtypes_of(spec.model)[name]) for name, v in columns.items()})
+
+
+def _column(spec: TableSpec, name: str, count: int) -> list[Any]:
+    dtype, checks = dtypes_of(spec.model)[name], spec.model.to_schema().columns[name].checks
+    if among := [check.statistics["allowed_values"] for check in checks if check.name == "isin"]:
+        return [sorted(among[0])[0]] * count
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return [FIRST_DAY + timedelta(days=number) for number in range(count)]
+    if pd.api.types.is_bool_dtype(dtype):
+        return [True] * count
+    if pd.api.types.is_string_dtype(dtype):
+        return [f"{name} {number}" for number in range(count)]
+    if pd.api.types.is_integer_dtype(dtype):
+        return list(range(1, count + 1))
+    return [0.5] * count
 
 
 def staging_rows(

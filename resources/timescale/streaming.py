@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
+import adbc_driver_manager
 import pyarrow as pa
 import sqlalchemy as sa
 
@@ -43,7 +44,13 @@ def replace_slice(transaction: Transaction, table_slice: TableSlice, batches: It
     before = _digests(transaction, table_slice, with_hash=True)
     if before:
         transaction.execute(sql.delete(table_slice))
-    transaction.copy(sql.table_of(spec), _reader(spec, batches))
+    source = _Source(spec, batches)
+    try:
+        transaction.copy(sql.table_of(spec), source.reader())
+    except adbc_driver_manager.Error:
+        if source.failure is not None:
+            raise source.failure from None  # the driver tells of it in words only
+        raise
     # Of a slice that was empty every day is new: the hash of a million rows takes as long as copying them.
     after = _digests(transaction, table_slice, with_hash=bool(before))
     return Streamed(
@@ -59,16 +66,29 @@ def schema_of(spec: TableSpec) -> pa.Schema:
     return pa.schema([(name, arrow_type(dtype)) for name, dtype in dtypes_of(spec.model).items()])
 
 
-def _reader(spec: TableSpec, batches: Iterable[pa.RecordBatch]) -> pa.RecordBatchReader:
-    schema = schema_of(spec)
+class _Source:
+    """The batches on their way into the driver, each validated, and the error that ended them."""
 
-    def validated() -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            if not (failures := broken_rows(from_arrow(pa.Table.from_batches([batch]), spec.model), spec)).empty:
-                raise ContractBroken(f"{spec.qualified}: {summary(failures)}; nothing was written")
-            yield batch.select(schema.names).cast(schema)
+    def __init__(self, spec: TableSpec, batches: Iterable[pa.RecordBatch]) -> None:
+        self._spec = spec
+        self._batches = batches
+        self.failure: Exception | None = None
 
-    return pa.RecordBatchReader.from_batches(schema, validated())
+    def reader(self) -> pa.RecordBatchReader:
+        schema = schema_of(self._spec)
+        return pa.RecordBatchReader.from_batches(schema, self._validated(schema))
+
+    def _validated(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        spec = self._spec
+        try:
+            for batch in self._batches:
+                rows = from_arrow(pa.Table.from_batches([batch]), spec.model)
+                if not (failures := broken_rows(rows, spec)).empty:
+                    raise ContractBroken(f"{spec.qualified}: {summary(failures)}; nothing was written")
+                yield batch.select(schema.names).cast(schema)
+        except Exception as error:
+            self.failure = error
+            raise
 
 
 def _digests(

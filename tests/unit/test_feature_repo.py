@@ -31,6 +31,7 @@ FEAST_TYPE = {
     "boolean": "Bool",
     "bool": "Bool",
     "string": "String",
+    "string[pyarrow]": "String",
 }
 
 

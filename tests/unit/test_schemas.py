@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,21 +13,25 @@ from pandera.errors import SchemaErrors
 
 from schemas.base import columns_of, conform, dtypes_of, empty
 from schemas.datasets import DATASETS
+from schemas.file_datasets import file_datasets
+from schemas.file_tables import tables_of
 from schemas.table_spec import TableSpec
-from schemas.tables import LOOK_BACK, TABLES, stale_after
-from tests.builders import feature_rows, report_rows, series_rows, staging_rows
+from schemas.tables import LOOK_BACK, TABLES, stale_after, stale_by_event
+from tests.builders import feature_rows, report_rows, rows_of, series_rows, staging_rows
 
 BUILDERS: dict[str, Callable[[int], pd.DataFrame]] = {
     "staging.openaq_measurements": lambda count: staging_rows([1.0] * count),
     "timeseries.air_quality": lambda count: series_rows([1.0] * count),
     "features.air_quality_hourly": feature_rows,
     "quality.air_quality_report": report_rows,
+    **{spec.qualified: partial(rows_of, spec) for name in file_datasets() for spec in tables_of(name)},
 }
 BOUNDS = {
     spec.qualified: [
         (name, check.name, *check.statistics.values())
         for name, column in spec.model.to_schema().columns.items()
         for check in column.checks
+        if check.name != "isin"
     ]
     for spec in TABLES.values()
 }
@@ -121,9 +126,21 @@ def test_every_bound_holds_at_its_edge_and_breaks_behind_it(spec: TableSpec, che
     assert set(failures["index"]) == {1}
 
 
+@pytest.mark.parametrize("spec", SPECS, ids=named)
+def test_a_category_nobody_declared_is_refused(spec: TableSpec) -> None:
+    columns = spec.model.to_schema().columns
+    for name in [name for name, column in columns.items() if any(check.name == "isin" for check in column.checks)]:
+        frame = BUILDERS[spec.qualified](2)
+        frame.loc[1, name] = "nowhere"
+        failures = broken(spec, frame)
+        assert list(failures["column"]) == [name]
+        assert list(failures["index"]) == [1]
+
+
 def test_no_check_is_of_a_kind_these_tests_do_not_break() -> None:
-    kinds = {kind for bounds in BOUNDS.values() for _, kind, _ in bounds}
-    assert kinds == {"greater_than_or_equal_to", "less_than_or_equal_to"}
+    columns = [column for spec in SPECS for column in spec.model.to_schema().columns.values()]
+    kinds = {check.name for column in columns for check in column.checks}
+    assert kinds == {"greater_than_or_equal_to", "less_than_or_equal_to", "isin"}
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=named)
@@ -179,12 +196,21 @@ def test_what_is_stale_after_a_change_is_what_reads_it(spec: TableSpec, changed:
         (reader.qualified, day)
         for reader in SPECS
         for read in reader.reads
-        if read.table == spec.qualified
+        if read.table == spec.qualified and not read.by_event
         for day in (changed + timedelta(days=n) for n in range(-60, 61))
         if day <= TODAY
         if day - read.before <= changed <= day + read.after
     }
     assert set(found) == expected
+
+
+def test_rows_of_a_file_make_stale_the_days_they_are_about() -> None:
+    march, tomorrow = date(2025, 3, 1), TODAY + timedelta(days=1)
+    assert list(stale_after("staging.sales_data", TODAY, today=TODAY)) == []
+    assert list(stale_by_event("staging.sales_data", march)) == [("timeseries.sales", march)]
+    assert list(stale_by_event("staging.sales_data", tomorrow)) == [("timeseries.sales", tomorrow)]
+    assert list(stale_by_event("staging.sales_data", date(2014, 12, 31))) == []
+    assert list(stale_by_event("timeseries.sales", march)) == []
 
 
 def test_late_data_of_a_day_reach_the_features_of_the_week_after_it() -> None:
