@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 
 from dotenv import load_dotenv
 
@@ -62,6 +63,28 @@ def _parser() -> argparse.ArgumentParser:
     backfill.add_argument("--locations", type=_ids, default=(), help="only these of the source's locations")
     backfill.set_defaults(run=_backfill)
 
+    quarantine = commands.add_parser("quarantine", help="rows and files put aside, each with the rule it broke")
+    quarantine.set_defaults(run=_quarantine_list)
+    views = quarantine.add_subparsers(metavar="list | show")
+    views.add_parser("list", help="how many, by table and rule").set_defaults(run=_quarantine_list)
+    show = views.add_parser("show", help="single rows as received")
+    show.add_argument("name", help="a dataset such as sales, or a table such as timeseries.air_quality")
+    show.add_argument("--rule", help="only rules that contain this text")
+    show.add_argument("--most", type=_positive, default=50, help="rows at most (default 50)")
+    show.set_defaults(run=_quarantine_show)
+
+    replay = commands.add_parser(
+        "replay", help="read files with rows put aside again, under the declaration as it is now"
+    )
+    replay.add_argument("dataset")
+    replay.add_argument("--dry-run", action="store_true", help="say what it would free, and write nothing")
+    replay.set_defaults(run=_replay)
+
+    propose = commands.add_parser("propose", help="write the declaration of a dataset nobody declared")
+    propose.add_argument("dataset")
+    propose.add_argument("--to", type=Path, help="folder of the module (default: schemas/file_datasets)")
+    propose.set_defaults(run=_propose)
+
     status = commands.add_parser("status", help="what there is, what is owed, what is stale, what runs")
     status.set_defaults(run=_status)
 
@@ -74,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     feast.add_argument("arguments", nargs=argparse.REMAINDER, help="what Feast is told, e.g. apply")
     feast.set_defaults(run=_feast)
 
-    for command in (up, down, backfill, status, doctor, feast):
+    for command in (up, down, backfill, quarantine, replay, propose, status, doctor, feast):
         command.add_argument("--demo", action="store_true", help="on the demo's database and data")
     return parser
 
@@ -102,6 +125,30 @@ def _backfill(chosen: argparse.Namespace) -> int:
     from assets_pkg.commands.backfill import backfill
 
     return backfill(_settings(chosen), first=chosen.first, last=chosen.last, locations=chosen.locations)
+
+
+def _quarantine_list(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.quarantine import list_quarantine
+
+    return list_quarantine(_settings(chosen))
+
+
+def _quarantine_show(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.quarantine import show_quarantine
+
+    return show_quarantine(_settings(chosen), name=chosen.name, rule=chosen.rule, most=chosen.most)
+
+
+def _replay(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.quarantine import replay
+
+    return replay(_settings(chosen), dataset_name=chosen.dataset, is_dry=chosen.dry_run)
+
+
+def _propose(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.propose import propose
+
+    return propose(_settings(chosen), dataset_name=chosen.dataset, folder=chosen.to)
 
 
 def _status(chosen: argparse.Namespace) -> int:

@@ -12,27 +12,55 @@ import dagster as dg
 from assets_pkg import checks
 from assets_pkg.automation import build_jobs, build_schedule
 from assets_pkg.features import assets as features
+from assets_pkg.features.file_assets import build_features_asset
+from assets_pkg.file_checks import file_checks
+from assets_pkg.file_sensor import build_landing_sensor
 from assets_pkg.quality import assets as quality
+from assets_pkg.quality.file_assets import build_report_asset
 from assets_pkg.sensors import build_news_sensor, build_stale_sensor
 from assets_pkg.staging import assets as staging
+from assets_pkg.staging.file_assets import build_staging_asset, undeclared_files
 from assets_pkg.timeseries import assets as timeseries
+from assets_pkg.timeseries.file_assets import build_series_asset
 from resources.openaq.resource import ARCHIVE_DELAY
 from resources.wiring import Settings, build_resources, settings
+from schemas.file_dataset import FileDataset
+from schemas.file_datasets import file_datasets
+from schemas.file_tables import FileTables, tables_of
 
 
 def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.Definitions:
     """The graph on the given resources; tests hand in others."""
+    declared = {dataset.name: tables_of(dataset.name) for dataset in file_datasets().values()}
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([staging, timeseries, features, quality]),
-        asset_checks=checks.all_checks(),
+        assets=[
+            *dg.load_assets_from_modules([staging, timeseries, features, quality]),
+            *(asset for name, tables in declared.items() for asset in _file_assets(file_datasets()[name], tables)),
+            undeclared_files,
+        ],
+        asset_checks=[*checks.all_checks(), *file_checks(declared.values())],
         jobs=build_jobs(),
         schedules=[
             build_schedule(chosen.openaq_schedule, ARCHIVE_DELAY if chosen.openaq_mode == "archive" else timedelta(0))
         ],
-        sensors=[build_news_sensor(timedelta(days=chosen.openaq_look_back_days)), build_stale_sensor()],
+        sensors=[
+            build_news_sensor(timedelta(days=chosen.openaq_look_back_days)),
+            build_stale_sensor(),
+            build_landing_sensor(declared),
+        ],
         resources=resources,
         executor=dg.in_process_executor,
     )
+
+
+def _file_assets(dataset: FileDataset, tables: FileTables) -> list[dg.AssetsDefinition]:
+    """The four assets of a dataset that arrives in files."""
+    return [
+        build_staging_asset(dataset, tables),
+        build_series_asset(dataset, tables),
+        build_features_asset(dataset, tables),
+        build_report_asset(dataset, tables),
+    ]
 
 
 @dg.definitions

@@ -4,6 +4,7 @@
     ├── TransientError                 trying again later may help; Dagster's retry policy applies
     │   ├── SourceUnavailable          a source does not answer, answers 5xx, or is cut off
     │   ├── RateLimited                the shared request budget is spent, or the API said 429
+    │   ├── SourceChanging             a file becomes another one whenever it is read: its writer is not done
     │   ├── CircuitOpen                a source failed so often that nobody asks it for a while
     │   └── DatabaseUnavailable        no database, or it went away
     └── TerminalError                  trying again changes nothing; a person must act
@@ -11,9 +12,11 @@
         ├── CredentialsRejected        401/403, wrong password, missing right
         ├── UnexpectedAnswer           a source answered something its contract does not allow
         ├── CorruptSource              a file is truncated or not what it claims to be
+        ├── SourceVanished             a file was renamed or deleted before it was read
         ├── RejectedFile               a file is refused as a whole; the rule says why
         ├── UnknownLocation            a location the source does not know
         ├── ContractBroken             rows break the table's model in a way nothing may hide
+        ├── UnreadAgain                files loaded before cannot be read any more; their rows stay
         ├── LedgerNotClosed            read != loaded + duplicate + quarantined + filtered
         └── PartialFetch               some locations failed; the others are committed, the sensor asks for the rest
 
@@ -44,6 +47,10 @@ class RateLimited(TransientError):
         self.retry_after_s = retry_after_s
 
 
+class SourceChanging(TransientError):
+    """A file becomes another one whenever it is read: its writer is not done."""
+
+
 class CircuitOpen(TransientError):
     """A source failed so often that nobody asks it for a while."""
 
@@ -72,6 +79,10 @@ class CorruptSource(TerminalError):
     """A file is truncated or not what it claims to be."""
 
 
+class SourceVanished(TerminalError):
+    """A file was renamed or deleted before it was read; under its new name it is found again."""
+
+
 class RejectedFile(TerminalError):
     """A file is refused as a whole; nothing of it is visible.
 
@@ -89,6 +100,10 @@ class UnknownLocation(TerminalError):
 
 class ContractBroken(TerminalError):
     """Rows break the table's model in a way nothing may hide."""
+
+
+class UnreadAgain(TerminalError):
+    """Files loaded before cannot be read under the declaration as it is now; their rows stay as they were."""
 
 
 class LedgerNotClosed(TerminalError):

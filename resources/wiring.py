@@ -12,10 +12,12 @@ import stamina
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from resources.catalog.file_catalog import FileCatalog
 from resources.catalog.io_manager import LedgerIOManager
 from resources.catalog.resource import CatalogResource
 from resources.catalog.schema import CatalogedTimescale
 from resources.errors import ConfigurationError
+from resources.landing.resource import LandingResource
 from resources.openaq.resource import OpenAQResource
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +57,16 @@ class Settings(BaseSettings):
     """How far back the sensor asks again for rows that arrived late."""
     raw_url: str | None = Field(None, validation_alias="TIDEMARK_RAW_URL")
     """Folder or fsspec URL that keeps raw pages and files; unset: `raw` in `TIDEMARK_HOME`."""
+    files_url: str | None = Field(None, validation_alias="TIDEMARK_FILES_URL")
+    """Folder or fsspec URL of `landing/`, `archive/` and `rejected/`; unset: `files` in `TIDEMARK_HOME`."""
+    files_endpoint_url: str | None = Field(None, validation_alias="TIDEMARK_FILES_ENDPOINT_URL")
+    """An S3-compatible server (MinIO) to ask instead of AWS."""
+    files_quiet_s: float = Field(5.0, ge=0, le=3600, validation_alias="TIDEMARK_FILES_QUIET_S")
+    """How long a file must stay as it is to count as whole, seconds."""
+    files_retention_days: int = Field(0, ge=0, validation_alias="TIDEMARK_FILES_RETENTION_DAYS")
+    """Days that loaded files stay in the archive; 0: for good."""
+    files_workers: int = Field(2, ge=1, le=64, validation_alias="TIDEMARK_FILES_WORKERS")
+    """Files that one run reads at the same time."""
     port: int = Field(3000, ge=1, le=65535, validation_alias="TIDEMARK_PORT")
     """Port of the Dagster UI on 127.0.0.1."""
 
@@ -111,7 +123,21 @@ def build_resources(chosen: Settings) -> dict[str, object]:
         "catalog": CatalogResource(timescale=timescale),
         "openaq": openaq_resource(chosen, timescale, api_key=dg.EnvVar("OPENAQ_API_KEY")),
         "io_manager": LedgerIOManager(timescale=timescale),
+        "landing": landing_resource(chosen),
+        "files": FileCatalog(timescale=timescale),
     }
+
+
+def landing_resource(chosen: Settings) -> LandingResource:
+    """The landing zone as configured."""
+    return LandingResource(
+        url=chosen.files_url or str(chosen.home / "files"),
+        endpoint_url=chosen.files_endpoint_url or "",
+        work_dir=str(chosen.home / "work"),
+        quiet_s=chosen.files_quiet_s,
+        retention_days=chosen.files_retention_days,
+        workers=chosen.files_workers,
+    )
 
 
 def openaq_resource(chosen: Settings, timescale: CatalogedTimescale, *, api_key: str | None = None) -> OpenAQResource:

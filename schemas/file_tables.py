@@ -4,7 +4,7 @@ Belongs here: their models, spelled from the declaration, and their `TableSpec`s
 (`file_datasets/`), how rows come about.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
@@ -12,10 +12,23 @@ from typing import Any
 
 import pandera.pandas as pa
 
-from schemas.base import NullableInt, TableModel, Text, UtcTimestamp
-from schemas.file_dataset import FileDataset
+from schemas.base import NullableBool, NullableInt, TableModel, Text, UtcTimestamp
+from schemas.file_dataset import FileDataset, StagedRows
 from schemas.table_spec import Read, TableSpec
 from schemas.window import ONE_DAY
+
+KINDS: dict[str, Any] = {
+    "text": Text,
+    "integer": NullableInt,
+    "number": float,
+    "boolean": NullableBool,
+    "timestamp": UtcTimestamp,
+}
+"""Kinds of values of arriving columns, as column types."""
+
+ACTIVE_FOR = timedelta(days=28)
+"""An entity without rows counted nothing, and is not unknown, if it had rows in so many days before: one that sells
+rarely keeps its zeros, and one that was given up does not have them for ever."""
 
 STATISTICS = {"mean": "mean", "min": "minimum", "max": "maximum", "std": "sample standard deviation"}
 
@@ -31,6 +44,11 @@ class FileTables:
 
     def __iter__(self) -> Iterator[TableSpec]:
         return iter((self.staging, self.series, self.features, self.report))
+
+
+def zeros_look_back(dataset: FileDataset) -> timedelta:
+    """How far back rows tell which entities are active, so that a step without rows of theirs means zero."""
+    return ACTIVE_FOR if any(metric.fills_with_zero for metric in dataset.metrics) else timedelta(0)
 
 
 def look_back(dataset: FileDataset) -> timedelta:
@@ -64,6 +82,7 @@ def build_tables(dataset: FileDataset) -> FileTables:
         key=("arrived_at", "source_id", "line_no"),
         time_column="arrived_at",
         event_time=dataset.event_time,
+        fact_key=dataset.key,
         unit="source_id",
         origin=(),
         natural_key=("source_id", "line_no"),
@@ -79,7 +98,7 @@ def build_tables(dataset: FileDataset) -> FileTables:
         key=(*dataset.entities, "metric", "datetime_utc"),
         time_column="datetime_utc",
         origin=("source_id", "line_no"),
-        reads=(Read(table=staging.qualified, by_event=True),),
+        reads=(Read(table=staging.qualified, by_event=True, before=zeros_look_back(dataset)),),
         chunk=timedelta(days=30),
         compress_after=timedelta(days=90),
     )
@@ -107,6 +126,35 @@ def build_tables(dataset: FileDataset) -> FileTables:
         chunk=timedelta(days=365),
     )
     return FileTables(staging, series, features, report)
+
+
+def undeclared_table(dataset_name: str, columns: Sequence[tuple[str, str, str]]) -> TableSpec:
+    """The staging table of a dataset nobody declared: per column its physical name, kind and name as received."""
+    cells = {
+        name: (KINDS[kind], pa.Field(nullable=True, description=f"{original or 'column without a name'}, as received"))
+        for name, kind, original in columns
+    }
+    model = type(
+        _camel(f"{dataset_name}_files"),
+        (StagedRows,),
+        {
+            "__doc__": f"Rows of files dropped in the folder of {dataset_name}, which nobody declared.",
+            "__module__": __name__,
+            "__annotations__": {name: kind for name, (kind, _) in cells.items()},
+            **{name: field for name, (_, field) in cells.items()},
+        },
+    )
+    return TableSpec(
+        schema="staging",
+        name=f"{dataset_name}_files",
+        model=model,
+        dataset=dataset_name,
+        key=("arrived_at", "source_id", "line_no"),
+        time_column="arrived_at",
+        unit="source_id",
+        natural_key=("source_id", "line_no"),
+        chunk=timedelta(days=30),
+    )
 
 
 def _entity_columns(dataset: FileDataset) -> dict[str, tuple[Any, Any]]:

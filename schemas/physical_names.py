@@ -15,14 +15,11 @@ from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from itertools import count
 
+from schemas.file_dataset import OWN_COLUMNS
+
 PATTERN = re.compile(r"[a-z_][a-z0-9_]{0,54}")
 LONGEST = 55
 _DIGITS = 6
-
-OWN_COLUMNS = frozenset(
-    {"arrived_at", "arrived_on", "bad_cells", "file_id", "known_at", "line_count", "line_no", "run_id", "source_id"}
-)
-"""What our own tables of arriving rows call their columns."""
 
 SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax", "oid"})
 """Columns that every PostgreSQL table has, or had: a second one of the name is refused."""
@@ -39,7 +36,7 @@ union unique user using variadic verbose when where window with
 RESERVED_WORDS = frozenset(_WORDS.split())
 """What PostgreSQL does not take as the name of a column without quotes, or reads as something else in an expression."""
 
-_REFUSED = OWN_COLUMNS | SYSTEM_COLUMNS | RESERVED_WORDS
+_REFUSED = frozenset(OWN_COLUMNS) | SYSTEM_COLUMNS | RESERVED_WORDS
 _SPELLED = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ħ": "h", "ı": "i", "ŋ": "ng", "ŧ": "t"}
     | {"μ": "u", "%": " pct ", "°": " deg ", "€": " eur "}

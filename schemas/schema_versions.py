@@ -7,7 +7,7 @@ Belongs here: columns, their fingerprint, the difference. Does not belong here: 
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from difflib import SequenceMatcher
 from hashlib import sha256
@@ -141,15 +141,16 @@ def _is_wider(change: Change) -> bool:
 
 def _renames(old: Sequence[Column], new: Sequence[Column]) -> list[Rename]:
     """Columns that went and came at the same place with the same kind and a similar name; the most similar first."""
-    before, after = [column.name for column in old], [column.name for column in new]
-    went = [(place, column) for place, column in enumerate(old) if column.name not in set(after)]
-    came = [(place, column) for place, column in enumerate(new) if column.name not in set(before)]
+    went, came = (
+        list(_placed(old, {column.name for column in new})),
+        list(_placed(new, {column.name for column in old})),
+    )
     pairs = [
         (-alike, lost, found)
-        for old_place, lost in went
-        for place, found in came
-        if lost.kind == found.kind
-        and (place == old_place or before[:old_place][-1:] == after[:place][-1:])
+        for old_place, old_left, lost in went
+        for place, left, found in came
+        if (place == old_place or left == old_left)
+        and lost.kind == found.kind
         and (alike := SequenceMatcher(None, lost.name, found.name).ratio()) >= SIMILAR
     ]
     renames: list[Rename] = []
@@ -158,6 +159,15 @@ def _renames(old: Sequence[Column], new: Sequence[Column]) -> list[Rename]:
             reason = f"same place, same kind, names {-alike:.0%} alike"
             renames.append(Rename(old=lost, new=found, reason=reason))
     return renames
+
+
+def _placed(columns: Sequence[Column], without: Collection[str]) -> Iterator[tuple[int, str | None, Column]]:
+    """Each column but those named, with its place and the name to the left of it."""
+    left = None
+    for place, column in enumerate(columns):
+        if column.name not in without:
+            yield place, left, column
+        left = column.name
 
 
 def _what_changed(change: Change) -> str:

@@ -61,6 +61,8 @@ class TableSpec:
     time_column: str | None = None
     event_time: str | None = None
     """Column of the instant a row is about, where the table is cut by another time (that of arrival)."""
+    fact_key: tuple[str, ...] = ()
+    """Columns that identify a fact which several rows may tell, so that only the newest of them counts."""
     closed: Closed = "left"
     unit: str | None = None
     origin: tuple[str, ...] = ()
@@ -74,7 +76,7 @@ class TableSpec:
     aggregates: tuple[Aggregate, ...] = ()
 
     def __post_init__(self) -> None:
-        named = {*self.key, *self.origin, *self.natural_key}
+        named = {*self.key, *self.origin, *self.natural_key, *self.fact_key}
         named |= {name for name in (self.time_column, self.event_time, self.unit, self.known_at) if name}
         if unknown := named - set(self.columns):
             raise ValueError(f"{self.qualified}: {self.model.__name__} has no column {sorted(unknown)}")
@@ -90,6 +92,11 @@ class TableSpec:
     def columns(self) -> list[str]:
         """The table's columns, in order."""
         return columns_of(self.model)
+
+    @property
+    def has_rivals(self) -> bool:
+        """Whether rows about another time may tell the same fact."""
+        return bool(self.fact_key) and self.event_time not in self.fact_key
 
     @property
     def identity(self) -> tuple[str, ...]:

@@ -109,12 +109,12 @@ def stale_after(table: str, day: date, *, today: date) -> Iterator[tuple[str, da
             yield from _around(reader, read, day, today)
 
 
-def stale_by_event(table: str, day: date) -> Iterator[tuple[str, date]]:
-    """The days of other tables that become stale when a row about `day` appears in or goes from `table`; that day may
-    be still to come, and is computed when it has."""
+def stale_by_event(table: str, day: date, *, today: date) -> Iterator[tuple[str, date]]:
+    """The days of other tables that become stale when a row about `day` appears in or goes from `table`. That day may be
+    still to come, and is computed when it has; days around it that are after `today` wait for rows of their own."""
     for reader, read in _reads_of(table):
         if read.by_event:
-            yield from _around(reader, read, day, date.max)
+            yield from _around(reader, read, day, max(day, today))
 
 
 def _reads_of(table: str) -> Iterator[tuple[TableSpec, Read]]:

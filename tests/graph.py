@@ -19,9 +19,11 @@ import sqlalchemy as sa
 from assets_pkg.definitions import build_definitions
 from assets_pkg.planning import DayRange, stale_work
 from assets_pkg.runs import asset_key, range_tags
+from resources.catalog.file_catalog import FileCatalog
 from resources.catalog.io_manager import LedgerIOManager
 from resources.catalog.resource import CatalogResource
 from resources.catalog.schema import CatalogedTimescale
+from resources.landing.resource import LandingResource
 from resources.openaq.archive_layout import file_path
 from resources.openaq.generator.generate import generate
 from resources.openaq.generator.places import DEMO_LOCATIONS, GeneratedLocation
@@ -48,6 +50,7 @@ class Graph:
         locations: Sequence[GeneratedLocation] = (NEPAL, GUADALAJARA),
         instance: dg.DagsterInstance | None = None,
         openaq: Mapping[str, Any] | None = None,
+        landing: Mapping[str, Any] | None = None,
     ) -> None:
         self.archive = folder / "archive"
         self.locations = locations
@@ -60,11 +63,17 @@ class Graph:
             "raw_url": str(folder / "raw"),
         }
         self.openaq = OpenAQResource(timescale=self.timescale, **(options | dict(openaq or {})))
+        self.landing = LandingResource(
+            **({"url": str(folder / "files"), "work_dir": str(folder / "work"), "quiet_s": 0} | dict(landing or {}))
+        )
+        self.files = FileCatalog(timescale=self.timescale)
         self.resources: dict[str, Any] = {
             "timescale": self.timescale,
             "catalog": self.catalog,
             "openaq": self.openaq,
             "io_manager": LedgerIOManager(timescale=self.timescale),
+            "landing": self.landing,
+            "files": self.files,
         }
         self.instance = instance or dg.DagsterInstance.ephemeral()
         checks = dg.define_asset_job("every_check", dg.AssetSelection.all_asset_checks())
@@ -117,7 +126,8 @@ class Graph:
     def digest(self, *, without: Sequence[str] = ()) -> dict[str, str]:
         """Per table, a hash of all its rows, but for the columns `without`."""
         return {
-            name: _digest(self.rows(spec).drop(columns=list(without), errors="ignore")) for name, spec in OPENAQ_TABLES.items()
+            name: _digest(self.rows(spec).drop(columns=list(without), errors="ignore"))
+            for name, spec in OPENAQ_TABLES.items()
         }
 
     def dirty(self) -> dict[str, set[date]]:

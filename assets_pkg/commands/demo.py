@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from assets_pkg.commands.demo_files import drop_samples
 from assets_pkg.commands.progress import explain, watch
 from assets_pkg.commands.tables import show_features, show_ledger, show_scores, terminal
 from assets_pkg.commands.up import down, up_in_background
@@ -48,6 +49,8 @@ def demo(*, locations: tuple[int, ...], days: int, port: int | None) -> int:
     url = up_in_background(chosen, port=port or chosen.port)
     try:
         succeeded = _load(chosen, url, span, console)
+        if not locations:
+            succeeded &= drop_samples(chosen, datetime.now(UTC).date(), console)
     except KeyboardInterrupt:
         down(chosen)
         raise

@@ -1,1 +1,1 @@
-"""The catalog: ledger, quarantine, sources, dirty days. Reads and writes the tables of `schemas.catalog`."""
+"""The catalog: ledger, quarantine, sources, files, schema versions, dirty days. Reads and writes `schemas.catalog`."""

@@ -4,6 +4,7 @@ Belongs here: what happens in the same transaction as a slice. Does not belong h
 (`resources/timescale/io_manager.py`), single statements (`ledger.py`, `dirty_days.py`, `sources.py`).
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -13,15 +14,17 @@ import pandas as pd
 import sqlalchemy as sa
 from pydantic import PrivateAttr
 
-from resources.catalog import dirty_days, ledger, sources
+from resources.catalog import dirty_days, file_loads, ledger, runs, sources
+from resources.catalog.file_loads import FileLoad
 from resources.catalog.ledger import Scope
-from resources.errors import ContractBroken, LedgerNotClosed
+from resources.errors import ContractBroken, TidemarkError
 from resources.openaq.fetched import Source
 from resources.timescale.contract import broken_rows, summary
 from resources.timescale.io_manager import TimescaleIOManager, Written
 from resources.timescale.resource import TimescaleResource, Transaction
-from resources.timescale.slices import SliceWrite, TableReader
-from resources.timescale.table_slice import TableSlice
+from resources.timescale.slices import BatchWrite, SliceWrite, TableReader
+from resources.timescale.streaming import Streamed
+from resources.timescale.table_slice import TableSlice, slice_of
 from schemas.table_spec import TableSpec
 from schemas.tables import TABLES, stale_after
 from schemas.window import Window, day_of
@@ -50,11 +53,35 @@ class LedgerIOManager(TimescaleIOManager):
     _seen: dict[tuple[str, str], "_Seen"] = PrivateAttr(default_factory=dict)
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
-        """As `TimescaleIOManager.handle_output`; what was noted of the reads of this step is let go."""
+        """As `TimescaleIOManager.handle_output`; the catalog is told of the run, whether it succeeds or not."""
+        started_at, error = datetime.now(UTC), None
         try:
             super().handle_output(context, obj)
+        except Exception as failure:
+            error = str(failure)
+            raise
         finally:
             self._seen.pop(_step(context), None)
+            self._note_run(context, started_at, error)
+
+    def _note_run(self, context: dg.OutputContext, started_at: datetime, error: str | None) -> None:
+        """Best effort where the run failed: the error that ends it must not be hidden by a database that is away."""
+        spec = self.spec_of(context)
+        window = slice_of(context, spec).window
+        days = window.days() if window else [None]
+        run = runs.PipelineRun(
+            table_name=spec.qualified,
+            run_id=context.run_id,
+            first_day=days[0],
+            last_day=days[-1],
+            started_at=started_at,
+            error=error,
+        )
+        with contextlib.suppress(*((TidemarkError,) if error else ())), self.timescale.connect() as connection:
+            connection.execute(runs.ran(run))
+            edges = [(read.table, spec.qualified) for read in spec.reads]
+            if edges and not error:
+                connection.execute(runs.draw(edges, kind="table", dataset=spec.dataset, run_id=context.run_id))
 
     def spec_of(self, context: dg.OutputContext | dg.InputContext) -> TableSpec:
         """The table of the same name as the asset key; see `schemas.tables.TABLES`."""
@@ -107,7 +134,7 @@ class LedgerIOManager(TimescaleIOManager):
         if not isinstance(write, LedgerWrite) or write.accounts is None or write.rejects is None:
             raise ContractBroken(f"{spec.qualified}: a slice without accounts reached the ledger")
         entries = _entries(write.accounts, written, spec)
-        _require_closed(entries, spec)
+        ledger.require_closed(entries, spec)
         days = _days(written.table_slice)
         units = None if write.units is None else tuple(map(str, write.units))
         scope = Scope(table_name=spec.qualified, days=days, units=units)
@@ -125,6 +152,19 @@ class LedgerIOManager(TimescaleIOManager):
             statements.append(dirty_days.clear(spec.qualified, answered))
         for statement in statements:
             transaction.execute(statement)
+
+    def record_stream(
+        self,
+        context: dg.OutputContext,
+        transaction: Transaction,
+        table_slice: TableSlice,
+        write: BatchWrite,
+        streamed: Streamed,
+    ) -> None:
+        """What a file's rows bring along; see `file_loads.record`."""
+        if not isinstance(write, FileLoad):
+            raise ContractBroken(f"{table_slice.spec.qualified}: batches without an account reached the ledger")
+        file_loads.record(transaction, write, streamed, context.run_id)
 
     def _answered(self, context: dg.OutputContext, days: tuple[date, ...] | None) -> dict[date, int]:
         """The versions this attempt saw before it read, of the days it writes (None: all)."""
@@ -265,14 +305,3 @@ def _entries(accounts: pd.DataFrame, written: Written, spec: TableSpec) -> pd.Da
     entries = accounts.merge(held, how="outer", on=keys).merge(changed, how="outer", on=keys)
     counts = list(ledger.COUNTS)
     return entries.assign(**{name: pd.to_numeric(entries[name]).fillna(0).astype("int64") for name in counts})
-
-
-def _require_closed(entries: pd.DataFrame, spec: TableSpec) -> None:
-    missing = entries["read"] - entries[list(ledger.CLASSES)].sum(axis=1)
-    if missing.any():
-        first = entries[missing != 0].iloc[0]
-        raise LedgerNotClosed(
-            f"{spec.qualified}, {first['day']}, {spec.unit or 'slice'} {first['unit']}: read {first['read']}, but "
-            + ", ".join(f"{name} {first[name]}" for name in ledger.CLASSES)
-            + f"; {int((missing != 0).sum())} slice(s) do not add up, nothing was committed"
-        )

@@ -12,6 +12,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from resources.catalog.rows import relation, selected
+from resources.errors import LedgerNotClosed
 from schemas.catalog import LEDGER, QUARANTINE
 from schemas.table_spec import TableSpec
 from schemas.window import Window
@@ -47,6 +48,22 @@ def enter(scope: Scope, run_id: str, entries: pd.DataFrame) -> list[sa.Executabl
         sa.update(LEDGER).values(is_current=False).where(LEDGER.c.is_current, scope.holds(LEDGER)),
         sa.insert(LEDGER).from_select(names, selected(LEDGER, names, rows)),
     ]
+
+
+def require_closed(entries: pd.DataFrame, spec: TableSpec) -> None:
+    """Entries (columns day, unit, read and `CLASSES`) that add up.
+
+    Raises:
+        LedgerNotClosed: one does not.
+    """
+    missing = entries["read"] - entries[list(CLASSES)].sum(axis=1)
+    if missing.any():
+        first = entries[missing != 0].iloc[0]
+        raise LedgerNotClosed(
+            f"{spec.qualified}, {first['day']}, {spec.unit or 'slice'} {first['unit']}: read {first['read']}, but "
+            + ", ".join(f"{name} {first[name]}" for name in CLASSES)
+            + f"; {int((missing != 0).sum())} slice(s) do not add up, nothing was committed"
+        )
 
 
 def recounted(scope: Scope, entries: pd.DataFrame) -> sa.Select[tuple[date]]:

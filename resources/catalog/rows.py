@@ -1,11 +1,13 @@
 """Many small rows in one statement, on whichever driver a transaction runs.
 
-Belongs here: rows of Python values as a relation. Does not belong here: any particular table.
+Belongs here: rows of Python values as a relation, text as the database holds it. Does not belong here: any particular
+table.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from math import isfinite
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -29,7 +31,20 @@ def selected(
     return sa.select(*(given.c[name] for name in names))
 
 
+def storable(text: str) -> str:
+    """`text` as PostgreSQL holds it: NUL and lone surrogates, as names of files may have them, become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {storable(str(key)): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
     if isinstance(value, (date, datetime)):
         return value.isoformat()
-    return value if value is None or isinstance(value, (str, int, float, bool, list, dict)) else str(value)
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, (int, float)) else str(value)

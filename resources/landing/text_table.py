@@ -9,6 +9,7 @@ from types import TracebackType
 
 import duckdb
 
+from resources.errors import LedgerNotClosed
 from resources.landing.limits import Limits
 
 ROWS = "rows_read"
@@ -86,3 +87,23 @@ def open_database(work_dir: Path, limits: Limits) -> duckdb.DuckDBPyConnection:
         f"CREATE TABLE {REJECTS} (line_no BIGINT, line_count BIGINT, raw VARCHAR, rule VARCHAR, reason VARCHAR)"
     )
     return connection
+
+
+def require_every_line(table: TextTable) -> None:
+    """Every line of the file is part of exactly one row, reject or skipped stretch.
+
+    Raises:
+        LedgerNotClosed: the counts do not add up; nothing of the file may be used.
+    """
+    counts = {name: _lines_of(table, name) for name in (ROWS, REJECTS)}
+    skipped = sum(entry.line_count for entry in table.skipped)
+    if sum(counts.values()) + skipped != table.lines:
+        raise LedgerNotClosed(
+            f"the {table.format} file has {table.lines} lines, but rows hold {counts[ROWS]}, rejects {counts[REJECTS]} "
+            f"and {skipped} are skipped; the reader is wrong, keep the file and report it"
+        )
+
+
+def _lines_of(table: TextTable, name: str) -> int:
+    found = table.connection.execute(f"SELECT sum(line_count) FROM {name}").fetchone()
+    return int(found[0] or 0) if found else 0

@@ -97,12 +97,12 @@ class TableReader:
         return self._fetch(table_slice, sql.select(table_slice))
 
     def read_about(self, window: Window) -> pd.DataFrame:
-        """Rows whose event time lies in `window` (closed left), whichever slice they lie in; errors as `read`."""
+        """Rows whose event time lies in `window` (closed left), whichever slice they lie in, and all others that tell
+        the same facts (`TableSpec.fact_key`) of another time; errors as `read`."""
         if self.spec.event_time is None:
             raise ContractBroken(f"{self.spec.qualified} declares no event time to read by")
         table_slice = TableSlice(self.spec, columns=self._slice.columns)
-        about = sql.in_window(sql.table_of(self.spec).c[self.spec.event_time], window, "left")
-        return self._fetch(table_slice, sql.select(table_slice).where(about))
+        return self._fetch(table_slice, sql.select(table_slice).where(sql.about(self.spec, window)))
 
     def _fetch(self, table_slice: TableSlice, statement: sa.Select[tuple[object, ...]]) -> pd.DataFrame:
         statement = statement.where(self._visible(sql.table_of(self.spec)))

@@ -60,6 +60,8 @@ def table_of(spec: TableSpec) -> sa.Table:
         sa.Index(_index_name(spec, spec.time_column), table.c[spec.time_column])
     if spec.event_time:
         sa.Index(_index_name(spec, spec.event_time), table.c[spec.event_time])
+    if spec.has_rivals:
+        sa.Index(_index_name(spec, "fact"), *(table.c[name] for name in spec.fact_key))
     return table
 
 
@@ -125,6 +127,28 @@ def select(table_slice: TableSlice, *, ordered: bool = True) -> sa.Select[tuple[
     columns = [table.c[name] for name in table_slice.columns or table_slice.spec.columns]
     rows = sa.select(*columns).where(_condition(table_slice))
     return rows.order_by(*(table.c[name] for name in table_slice.spec.key)) if ordered else rows
+
+
+def about(spec: TableSpec, window: Window) -> sa.ColumnElement[bool]:
+    """Rows whose event time lies in the window (closed left), and those that tell the same facts of another time."""
+    table = table_of(spec)
+    stamp = spec.event_time or ""
+    inside = in_window(table.c[stamp], window, "left")
+    if not spec.has_rivals:
+        return inside
+    others = table.alias("others")
+    same = (others.c[name] == table.c[name] for name in spec.fact_key)
+    return sa.or_(inside, sa.exists().where(*same, in_window(others.c[stamp], window, "left")))
+
+
+def rival_days(table_slice: TableSlice) -> sa.Select[Any]:
+    """UTC days (`day`) of rows outside the slice that tell the same facts as rows in it."""
+    spec = table_slice.spec
+    table = table_of(spec)
+    mine = select(table_slice, ordered=False).subquery("mine")
+    same = (table.c[name] == mine.c[name] for name in spec.fact_key)
+    day = sa.cast(sa.func.timezone("UTC", table.c[spec.event_time or ""]), sa.Date).label("day")
+    return sa.select(day).distinct().where(sa.exists().where(*same))
 
 
 def in_window(column: sa.ColumnElement[object], window: Window, closed: str) -> sa.ColumnElement[bool]:

@@ -35,6 +35,34 @@ def ensure(connection: sa.Connection, spec: TableSpec, capabilities: Capabilitie
             connection.execute(statement)
 
 
+def widen(connection: sa.Connection, spec: TableSpec) -> None:
+    """Gives columns of the table the wider type the spec asks for: text holds everything, a number every integer up to
+    2^53. For tables whose columns are found in files; the key stays as it is.
+
+    Raises:
+        ContractBroken: a column would have to become narrower.
+    """
+    connection.execute(sql.lock([f"{spec.qualified}/ddl"]))
+    inspector = sa.inspect(connection)
+    if not inspector.has_table(spec.name, schema=spec.schema):
+        return
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    operations = Operations(MigrationContext.configure(connection))
+    present = {column["name"]: column["type"] for column in inspector.get_columns(spec.name, schema=spec.schema)}
+    for column in sql.table_of(spec).columns:
+        if column.name not in present:
+            continue
+        have, want = (kind.compile(dialect=dialect) for kind in (present[column.name], column.type))
+        if have == want:
+            continue
+        if want != "TEXT" and (have, want) != ("BIGINT", "DOUBLE PRECISION"):
+            raise ContractBroken(f"{spec.qualified}.{column.name} is {have} and cannot become {want}")
+        name = dialect.identifier_preparer.quote(column.name)
+        operations.alter_column(
+            spec.name, column.name, type_=column.type, schema=spec.schema, postgresql_using=f"{name}::{want}"
+        )
+
+
 def _evolve(connection: sa.Connection, table: sa.Table, spec: TableSpec, inspector: sa.Inspector) -> None:
     present = {column["name"]: column for column in inspector.get_columns(spec.name, schema=spec.schema)}
     key = inspector.get_pk_constraint(spec.name, schema=spec.schema)["constrained_columns"]

@@ -55,10 +55,9 @@ DATASET = FileDataset(
     arrivals={
         "site_id": Arrival(aliases=("sites.site_id", "sites.id")),
         "meter_id": Arrival(aliases=("sites.meters.meter_id", "sites.meters.id")),
-        "measured_at": Arrival(aliases=("sites.meters.readings.at", "sites.meters.readings.measured_at")),
-        "energy_kwh": Arrival(aliases=("sites.meters.readings.energy_kwh",), unit="kWh", minimum=0),
-        "power_kw": Arrival(aliases=("sites.meters.readings.power_kw",), unit="kW", minimum=0),
-        "status": Arrival(aliases=("sites.meters.readings.status",)),
+        "measured_at": Arrival(aliases=("at", "read at")),
+        "energy_kwh": Arrival(aliases=("energy",), unit="kWh", minimum=0),
+        "power_kw": Arrival(aliases=("power",), unit="kW", minimum=0),
     },
     records_path=("sites", "[]", "meters", "[]", "readings", "[]"),
     first_day="2015-01-01",

@@ -5,8 +5,9 @@ Belongs here: nothing more. The version table lies in the catalog beside the tab
 
 from alembic import context
 
-from schemas.catalog import METADATA, SCHEMA
+from schemas.catalog import SCHEMA
 from schemas.catalog_budget import BUDGET_METADATA
+from schemas.catalog_files import METADATA
 
 
 def run() -> None:

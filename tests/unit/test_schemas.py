@@ -14,7 +14,7 @@ from pandera.errors import SchemaErrors
 from schemas.base import columns_of, conform, dtypes_of, empty
 from schemas.datasets import DATASETS
 from schemas.file_datasets import file_datasets
-from schemas.file_tables import tables_of
+from schemas.file_tables import ACTIVE_FOR, tables_of
 from schemas.table_spec import TableSpec
 from schemas.tables import LOOK_BACK, TABLES, stale_after, stale_by_event
 from tests.builders import feature_rows, report_rows, rows_of, series_rows, staging_rows
@@ -204,13 +204,16 @@ def test_what_is_stale_after_a_change_is_what_reads_it(spec: TableSpec, changed:
     assert set(found) == expected
 
 
-def test_rows_of_a_file_make_stale_the_days_they_are_about() -> None:
+def test_rows_of_a_file_make_stale_the_days_they_are_about_and_those_that_count_on_them() -> None:
     march, tomorrow = date(2025, 3, 1), TODAY + timedelta(days=1)
     assert list(stale_after("staging.sales_data", TODAY, today=TODAY)) == []
-    assert list(stale_by_event("staging.sales_data", march)) == [("timeseries.sales", march)]
-    assert list(stale_by_event("staging.sales_data", tomorrow)) == [("timeseries.sales", tomorrow)]
-    assert list(stale_by_event("staging.sales_data", date(2014, 12, 31))) == []
-    assert list(stale_by_event("timeseries.sales", march)) == []
+    assert set(stale_by_event("staging.sales_data", march, today=TODAY)) == {
+        ("timeseries.sales", march + timedelta(days=n)) for n in range(ACTIVE_FOR.days + 1)
+    }
+    assert list(stale_by_event("staging.meter_readings", march, today=TODAY)) == [("timeseries.meters", march)]
+    assert list(stale_by_event("timeseries.sales", march, today=TODAY)) == []
+    assert list(stale_by_event("staging.meter_readings", date(2014, 12, 31), today=TODAY)) == []
+    assert list(stale_by_event("staging.sales_data", tomorrow, today=TODAY)) == [("timeseries.sales", tomorrow)]
 
 
 def test_late_data_of_a_day_reach_the_features_of_the_week_after_it() -> None:

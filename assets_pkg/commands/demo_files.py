@@ -1,0 +1,143 @@
+"""The demo's files: dropped one after another into the landing folders, and what became of every line of them.
+
+Belongs here: dropping, waiting for the sensor's runs, showing the result. Does not belong here: the files themselves
+(`resources/landing/samples/`), taking them in: that is the running stack's.
+"""
+
+import time
+from datetime import date
+from pathlib import Path
+
+import sqlalchemy as sa
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from resources.catalog.file_catalog import FileCatalog
+from resources.landing.names import escaped
+from resources.landing.samples.generate import drop, sample_files
+from resources.landing.samples.truth import SampleFile
+from resources.timescale.resource import TimescaleResource
+from resources.wiring import Settings, build_timescale, landing_resource
+from schemas.catalog import DIRTY_DAYS, QUARANTINE
+from schemas.catalog_files import FILE_METADATA, FILE_NAMES, SKIPPED_LINES, Status
+from schemas.file_datasets import file_datasets
+from schemas.file_tables import tables_of
+
+PATIENCE_S = 300.0
+POLL_S = 1.0
+SHOWN_LINES = 4
+DONE = (Status.ARCHIVED.value, Status.REJECTED.value)
+
+
+def drop_samples(chosen: Settings, last_day: date, console: Console) -> bool:
+    """Drops the sample files as their owners would, waits until all have found their way, and shows what became of
+    them; whether each did."""
+    landing = landing_resource(chosen)
+    landing.zone()
+    timescale = build_timescale(chosen)
+    root = Path(landing.url) / "landing"
+    files = sample_files(last_day)
+    console.print(f"\nDropping {len(files)} files into {root}, dirt and all", highlight=False)
+    with console.status("waiting for the sensor to take them in"):
+        for group in _groups(files):
+            paths = list(drop(group, root))
+            if not _wait(lambda paths=paths: not any(path.exists() for path in paths)):
+                console.print("the files were not taken in time; see the sensor landing_files in the UI")
+                return False
+        _wait(lambda: not _stale(timescale))
+    _show_fates(timescale, console)
+    _show_lines(timescale, console)
+    return True
+
+
+def _groups(files: list[SampleFile]) -> list[list[SampleFile]]:
+    """The files in as few portions as keep their order: one that comes again under a name waits for the former."""
+    groups: list[list[SampleFile]] = [[]]
+    for file in files:
+        names = {(one.dataset, one.name) for one in groups[-1]}
+        contents = {(one.dataset, one.content) for one in groups[-1]}
+        if (file.dataset, file.name) in names or (file.dataset, file.content) in contents:
+            groups.append([])
+        groups[-1].append(file)
+    return groups
+
+
+def _wait(condition: object) -> bool:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():  # type: ignore[operator]
+        if time.monotonic() > end:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def _stale(timescale: TimescaleResource) -> bool:
+    """Whether anything is still to be loaded or computed of the datasets that arrive in files."""
+    tables = [spec.qualified for name in file_datasets() for spec in tables_of(name)]
+    query = sa.select(sa.func.count()).where(DIRTY_DAYS.c.table_name.in_(tables))
+    with timescale.connect() as connection:
+        stale = connection.execute(query).scalar_one()
+    return bool(stale) or bool(FileCatalog(timescale=timescale).unfinished())
+
+
+def _show_fates(timescale: TimescaleResource, console: Console) -> None:
+    """One line per file: lines = rows + put aside + no rows."""
+    names = sa.select(sa.func.count()).where(FILE_NAMES.c.file_id == FILE_METADATA.c.id).scalar_subquery()
+    columns = (
+        "dataset",
+        "file_name",
+        "version",
+        "ingestion_status",
+        "lines",
+        "row_count",
+        "rejected_rows",
+        "skipped_lines",
+    )
+    query = sa.select(*(FILE_METADATA.c[name] for name in columns), names.label("names"), FILE_METADATA.c.error_message)
+    table = Table(title="What became of the files")
+    for name in ("dataset", "file", "fate", "lines", "rows", "put aside", "no rows", ""):
+        table.add_column(name, justify="left" if name in ("dataset", "file", "fate", "") else "right", overflow="fold")
+    with timescale.connect() as connection:
+        for row in connection.execute(query.order_by(FILE_METADATA.c.id)):
+            remarks = [f"version {row.version}"] * (row.version > 1) + [f"dropped {row.names} times"] * (row.names > 1)
+            told = row.error_message if row.ingestion_status == Status.REJECTED.value else ", ".join(remarks)
+            counts = (row.lines, row.row_count, row.rejected_rows, row.skipped_lines)
+            numbers = ["" if number is None else f"{number:,}" for number in counts]
+            table.add_row(
+                row.dataset,
+                escape(escaped(row.file_name)),
+                row.ingestion_status,
+                *numbers,
+                escape(escaped(told or ""))[:90],
+            )
+    console.print(table)
+
+
+def _show_lines(timescale: TimescaleResource, console: Console) -> None:
+    """Of each file some of the lines that are no rows, with the reason; the rest by `tidemark quarantine show`."""
+    joined = sa.and_(
+        FILE_METADATA.c.id == QUARANTINE.c.source_id, FILE_METADATA.c.target_table == QUARANTINE.c.table_name
+    )
+    aside = sa.select(
+        FILE_METADATA.c.id, FILE_METADATA.c.file_name, QUARANTINE.c.line_no, QUARANTINE.c.rule, QUARANTINE.c.raw
+    ).join(FILE_METADATA, joined)
+    skipped = sa.select(
+        FILE_METADATA.c.id,
+        FILE_METADATA.c.file_name,
+        SKIPPED_LINES.c.line_no,
+        SKIPPED_LINES.c.kind,
+        SKIPPED_LINES.c.text,
+    ).join(FILE_METADATA, FILE_METADATA.c.id == SKIPPED_LINES.c.file_metadata_id)
+    table = Table(title="Lines that are no rows (some of them)")
+    for name in ("file", "line", "why", "as received"):
+        table.add_column(name, justify="right" if name == "line" else "left", overflow="ellipsis", no_wrap=True)
+    shown: dict[int, int] = {}
+    with timescale.connect() as connection:
+        both = sa.union_all(aside, skipped).subquery()
+        for file_id, name, line_no, why, text in connection.execute(sa.select(both).order_by(*list(both.c)[:3])):
+            shown[file_id] = shown.get(file_id, 0) + 1
+            if shown[file_id] <= SHOWN_LINES:
+                table.add_row(escape(escaped(name)), str(line_no), escape(why), escape(escaped(text[:60])))
+    console.print(table)
+    console.print("All of them: tidemark quarantine show sales --demo", style="dim")

@@ -1,0 +1,300 @@
+"""The way of a file through one run: taken from the landing folder, read, loaded, archived; or refused with a reason.
+
+Belongs here: the order of these steps for the files of one dataset, and what is told of them. Does not belong here:
+Dagster's assets (`file_assets.py`), each step (`resources/landing/`, `resources/catalog/`).
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from itertools import islice
+from logging import Logger
+from pathlib import Path
+
+from assets_pkg.staging.file_findings import findings_of
+from resources.catalog.file_catalog import FileCatalog
+from resources.catalog.file_loads import FileLoad
+from resources.catalog.files import Arrival, KnownFile
+from resources.catalog.runs import Described
+from resources.errors import RejectedFile, SourceChanging, SourceVanished, UnreadAgain
+from resources.landing.files_seen import Seen, stable
+from resources.landing.names import escaped
+from resources.landing.preparation import Declaration, Prepared, prepared
+from resources.landing.resource import LandingResource
+from resources.landing.zone import LandingZone, Snapshot
+from schemas.catalog_files import VISIBLE, Status
+from schemas.window import Window
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """What became of one file."""
+
+    name: str
+    day: date
+    fate: str
+    """loaded, duplicate, rejected, vanished or changing"""
+    detail: str = ""
+    lines: int | None = None
+    rows: int | None = None
+    rejected: int | None = None
+    skipped: int | None = None
+    event_days: tuple[date, ...] = ()
+
+
+@dataclass(kw_only=True)
+class Intake:
+    """One run's work on the files of one dataset that arrived on the days of `window`."""
+
+    landing: LandingResource
+    files: FileCatalog
+    declaration: Declaration
+    described: Described
+    window: Window
+    run_id: str
+    log: Logger
+    keys: Sequence[str] = ()
+    """Files to take, as they were seen; empty: all that are whole, and those that arrived before are read again."""
+    ids: Sequence[int] = ()
+    """Files to read again, and no others; for a replay."""
+    fates: list[Fate] = field(default_factory=list)
+
+    def loads(self) -> Iterator[FileLoad]:
+        """The files' rows, one file after another; each is archived as soon as its rows are committed.
+
+        One file that is refused leaves the others alone.
+
+        Raises:
+            UnreadAgain: at the end, if files that were loaded before cannot be read any more; their rows stay.
+        """
+        zone = self.landing.zone()
+        sources = self._take(zone)
+        queue = self._queue(sources)
+        for file in [file for file in queue if file.status is Status.LOADED]:
+            self._archive(zone, file, sources.get(file.id, []))
+        unread: list[str] = []
+        with ThreadPoolExecutor(self.landing.workers) as pool:
+            for file, opened in self._ahead(pool, zone, [file for file in queue if file.status is not Status.LOADED]):
+                try:
+                    with opened.result() as reading:
+                        yield self._load(file, reading)
+                        self._tell_loaded(file, reading.found)
+                except RejectedFile as error:
+                    if file.status in VISIBLE:
+                        unread.append(f"{escaped(file.file_name)}: {error}")
+                    else:
+                        self._reject(zone, file, sources.get(file.id, []), error)
+                    continue
+                self._archive(zone, file, sources.get(file.id, []))
+        if unread:
+            raise UnreadAgain(
+                f"{len(unread)} file(s) of {self.declaration.name} that were loaded before cannot be read under the "
+                f"declaration as it is now, their rows stay as they were: {'; '.join(unread[:5])}"
+            )
+
+    def _take(self, zone: LandingZone) -> dict[int, list[Seen]]:
+        """Copies what lies in the dataset's folder and registers it: per file's id, what lies there of it."""
+        sources: dict[int, list[Seen]] = {}
+        for seen in self._whole(zone):
+            try:
+                snapshot = zone.snapshot(seen)
+                file = self._registered(seen, snapshot)
+            except SourceVanished as error:
+                self._note(Fate(name=seen.path, day=self.window.days()[-1], fate="vanished", detail=str(error)))
+            except SourceChanging as error:
+                self._note(Fate(name=seen.path, day=self.window.days()[-1], fate="changing", detail=str(error)))
+            except RejectedFile as error:
+                self._note(Fate(name=seen.path, day=self.window.days()[-1], fate="rejected", detail=str(error)))
+            else:
+                sources.setdefault(file.id, []).append(seen)
+                if file.status in (Status.ARCHIVED, Status.RETAINED):
+                    # Loaded and archived before: the same bytes again add a name, not a row.
+                    path = zone.archive(snapshot, [seen], file.arrived_at)
+                    detail = f"the same bytes as {file.file_name} of {file.arrived_on}, archived as {path}"
+                    self._note(Fate(name=seen.path, day=self.window.days()[-1], fate="duplicate", detail=detail))
+        return sources
+
+    def _whole(self, zone: LandingZone) -> list[Seen]:
+        """The files to take: those asked for as they were seen, or else all that stand still."""
+        if self.ids or datetime.now(UTC).date() not in self.window.days():
+            return []
+        look = zone.look(self.declaration.name)
+        for refused in look.refused:
+            self.log.warning(f"{refused.path} is not opened: {refused.reason}")
+        if self.keys:
+            wanted = set(self.keys)
+            return [seen for seen in look.files if seen.key in wanted]
+        if not look.files:
+            return []
+        _, sightings = stable(look.files, {}, datetime.now(UTC), quiet=self.landing.quiet)
+        time.sleep(self.landing.quiet_s)
+        again = zone.look(self.declaration.name).files
+        return stable(again, sightings, datetime.now(UTC), quiet=self.landing.quiet)[0]
+
+    def _registered(self, seen: Seen, snapshot: Snapshot) -> KnownFile:
+        arrival = Arrival(
+            dataset=self.declaration.name,
+            target_table=self.described.tables[0],
+            file_name=seen.path,
+            file_path=f"landing/{seen.folder}/{seen.path}",
+            sha256=snapshot.sha256,
+            file_size_bytes=snapshot.size,
+            arrived_at=snapshot.taken_at,
+            run_id=self.run_id,
+            seen_key=seen.key,
+        )
+        return self.files.register(arrival, self.declaration.spec)
+
+    def _queue(self, sources: dict[int, list[Seen]]) -> list[KnownFile]:
+        """The files to read, in the order they arrived: those just taken and those a run left half done; without `keys`
+        also those loaded before. Files of other days are the matter of a run of those days."""
+        queue = []
+        for day in self.window.days():
+            for file in self.files.of_day(self.declaration.name, day):
+                if self.ids:
+                    queue += [file] if file.id in self.ids else []
+                    continue
+                is_new = file.status in (Status.NEW, Status.PROCESSING, Status.VALIDATED)
+                is_refused_again = file.status is Status.REJECTED and (file.id in sources or not self.keys)
+                is_unfinished = file.status is Status.LOADED
+                if is_new or is_refused_again or is_unfinished or (not self.keys and file.status is Status.ARCHIVED):
+                    queue.append(file)
+        return queue
+
+    def _ahead(
+        self, pool: ThreadPoolExecutor, zone: LandingZone, queue: Sequence[KnownFile]
+    ) -> Iterator[tuple[KnownFile, "Future[Reading]"]]:
+        """The files in order, some of them being read ahead of the one that is loaded."""
+        waiting = iter(queue)
+        ahead = [(file, pool.submit(self._read, zone, file)) for file in islice(waiting, self.landing.workers)]
+        try:
+            while ahead:
+                yield ahead.pop(0)
+                ahead += [(file, pool.submit(self._read, zone, file)) for file in islice(waiting, 1)]
+        finally:
+            for _, opened in ahead:
+                if not opened.cancel() and opened.exception() is None:
+                    opened.result().close()
+
+    def _read(self, zone: LandingZone, file: KnownFile) -> "Reading":
+        """The file read and typed, in a thread of its own.
+
+        Raises:
+            RejectedFile: it is refused as a whole.
+        """
+        started = time.monotonic()
+        with ExitStack() as stack:
+            path = stack.enter_context(self._bytes(zone, file))
+            work_dir = stack.enter_context(self.landing.scratch())
+            found = stack.enter_context(
+                prepared(path, self.declaration, file.arrived_at, work_dir, self.landing.limits)
+            )
+            return Reading(found, time.monotonic() - started, stack.pop_all())
+
+    def _bytes(self, zone: LandingZone, file: KnownFile) -> AbstractContextManager[Path]:
+        """The file's bytes: its snapshot, or what was kept of it."""
+        if file.archive_path is not None:
+            return zone.fetch_archived(file.archive_path, file.sha256)
+        return zone.local_path(_snapshot(file))
+
+    def _load(self, file: KnownFile, reading: "Reading") -> FileLoad:
+        found = reading.found
+        version = self.files.register_columns(self.declaration.name, found.planned.columns, file.id)
+        self.files.set_status(file.id, Status.PROCESSING, run_id=self.run_id)
+        self.files.set_status(file.id, Status.VALIDATED, run_id=self.run_id)
+        for note in found.planned.notes:
+            self.log.warning(f"{escaped(file.file_name)}: {escaped(note)}")
+        return FileLoad(
+            batches=found.batches(file.id, file.arrived_at),
+            window=Window.of_days(file.arrived_on, file.arrived_on),
+            units=(file.id,),
+            file=file,
+            spec=found.spec,
+            read=found.read,
+            rejects=found.rejects(),
+            findings=findings_of(found, version.id, reading.seconds),
+            described=self.described,
+            schema_version=version.version,
+        )
+
+    def _archive(self, zone: LandingZone, file: KnownFile, seen: Sequence[Seen]) -> None:
+        """After the commit, never before: the bytes go to the archive, and from where they were dropped."""
+        path = file.archive_path
+        if path is None or not path.startswith("archive/"):
+            path = zone.archive(_snapshot(file), list(seen) or [_gone(file)], file.arrived_at)
+        self.files.set_status(file.id, Status.ARCHIVED, run_id=self.run_id, archive_path=path)
+
+    def _reject(self, zone: LandingZone, file: KnownFile, seen: Sequence[Seen], error: RejectedFile) -> None:
+        path = file.archive_path
+        if path is None or seen:
+            path = zone.reject(_snapshot(file), list(seen) or [_gone(file)], file.arrived_at, str(error))
+        self.files.set_status(file.id, Status.REJECTED, run_id=self.run_id, archive_path=path, error=error)
+        self._note(Fate(name=file.file_name, day=file.arrived_on, fate="rejected", detail=f"{error.rule}: {error}"))
+
+    def _tell_loaded(self, file: KnownFile, found: Prepared) -> None:
+        self._note(
+            Fate(
+                name=file.file_name,
+                day=file.arrived_on,
+                fate="loaded",
+                lines=found.table.lines,
+                rows=found.rows,
+                rejected=found.rejected,
+                skipped=sum(one.line_count for one in found.table.skipped),
+                event_days=tuple(found.event_days),
+            )
+        )
+
+    def _note(self, fate: Fate) -> None:
+        self.fates.append(fate)
+        told = f"{escaped(fate.name)}: {fate.fate}"
+        if fate.fate == "loaded":
+            self.log.info(f"{told}, {fate.lines} lines: {fate.rows} rows, {fate.rejected} put aside")
+        else:
+            self.log.warning(f"{told}. {escaped(fate.detail)}")
+
+
+class Reading:
+    """A file that has been read, and all that has to be closed when it is loaded."""
+
+    def __init__(self, found: Prepared, seconds: float, stack: ExitStack) -> None:
+        self.found = found
+        self.seconds = seconds
+        self._stack = stack
+
+    def __enter__(self) -> "Reading":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the file and its working database."""
+        self._stack.close()
+
+
+def _snapshot(file: KnownFile) -> Snapshot:
+    return Snapshot(
+        dataset=file.dataset,
+        sha256=file.sha256,
+        size=file.file_size_bytes,
+        taken_at=file.arrived_at,
+        content_changed=False,
+    )
+
+
+def _gone(file: KnownFile) -> Seen:
+    """Stands for a file that is no longer where it was dropped, when a run that was killed is completed."""
+    folder, _, path = file.file_path.removeprefix("landing/").partition("/")
+    return Seen(
+        dataset=file.dataset,
+        folder=folder,
+        path=path,
+        size=-1,
+        modified_at=file.arrived_at,
+        version="",
+        has_marker=False,
+    )

@@ -1,0 +1,99 @@
+"""The catalog of files as assets and sensors use it.
+
+Belongs here: questions and notes about files in the words of the graph. Does not belong here: statements (`files.py`,
+`registry.py`), what is written together with a file's rows (`file_loads.py`).
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import date, datetime
+
+import dagster as dg
+
+from resources.catalog import dirty_days, file_questions, files, registry
+from resources.catalog.file_loads import stale_days
+from resources.catalog.files import Arrival, KnownFile
+from resources.errors import RejectedFile
+from resources.timescale.resource import TimescaleResource
+from schemas.catalog_files import Status
+from schemas.schema_versions import Column
+from schemas.table_spec import TableSpec
+from schemas.window import Window
+
+
+class FileCatalog(dg.ConfigurableResource):
+    """Which files there are, in which state, with which columns."""
+
+    timescale: dg.ResourceDependency[TimescaleResource]
+
+    def register(self, arrival: Arrival, spec: TableSpec | None) -> KnownFile:
+        """Notes a file that arrived, as `files.register`. Where bytes that came before come back under a name and so
+        replace what had replaced them, the days both are about become stale."""
+        with self.timescale.connect() as connection:
+            is_known = file_questions.is_known(connection, arrival)
+            before = set(connection.execute(files.superseded(arrival.dataset)).scalars()) if is_known else set()
+            found = files.register(connection, arrival)
+            if spec is not None and is_known:
+                after = set(connection.execute(files.superseded(arrival.dataset)).scalars())
+                turned = file_questions.event_days(connection, before ^ after)
+                if stale := stale_days(spec, turned):
+                    connection.execute(dirty_days.mark(stale, by=spec.qualified))
+            return file_questions.by_id(connection, found.id)
+
+    def set_status(
+        self,
+        file_id: int,
+        status: Status,
+        *,
+        run_id: str,
+        archive_path: str | None = None,
+        error: RejectedFile | None = None,
+    ) -> None:
+        """Brings the file into another state; errors as `files.set_status`."""
+        with self.timescale.connect() as connection:
+            files.set_status(connection, file_id, status, run_id=run_id, archive_path=archive_path, error=error)
+
+    def of_day(self, dataset: str, day: date) -> list[KnownFile]:
+        """The files that arrived on a UTC day."""
+        with self.timescale.connect() as connection:
+            return files.of_day(connection, dataset, day)
+
+    def between(self, dataset: str, window: Window) -> list[KnownFile]:
+        """The files that arrived in `window` (closed left)."""
+        with self.timescale.connect() as connection:
+            return file_questions.between(connection, dataset, window)
+
+    def unfinished(self) -> dict[str, set[date]]:
+        """Per dataset, the days of arrival of files there is work left on."""
+        with self.timescale.connect() as connection:
+            return file_questions.unfinished(connection)
+
+    def settled(self, keys: Collection[str]) -> set[str]:
+        """Which of the files, by `Seen.key`, were archived or refused and need no other run although they lie there."""
+        with self.timescale.connect() as connection:
+            return file_questions.settled(connection, keys)
+
+    def superseded(self, dataset: str) -> set[int]:
+        """Ids of files that a newer version of each of their names stands for."""
+        with self.timescale.connect() as connection:
+            return set(connection.execute(files.superseded(dataset)).scalars())
+
+    def past_retention(self, dataset: str, before: datetime) -> list[KnownFile]:
+        """The files in the archive that arrived before then."""
+        with self.timescale.connect() as connection:
+            return files.past_retention(connection, dataset, before)
+
+    def columns(self, dataset: str) -> tuple[Column, ...]:
+        """The columns of the newest version of the dataset's schema; none before its first file."""
+        with self.timescale.connect() as connection:
+            version = registry.current(connection, dataset)
+            return version.columns if version else ()
+
+    def register_columns(self, dataset: str, columns: Iterable[Column], file_id: int) -> registry.Version:
+        """The version of the schema these columns are."""
+        with self.timescale.connect() as connection:
+            return registry.register(connection, dataset, tuple(columns), file_id)
+
+    def datasets(self) -> list[str]:
+        """Names of all datasets that ever had a file."""
+        with self.timescale.connect() as connection:
+            return file_questions.datasets(connection)

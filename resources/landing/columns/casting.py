@@ -1,0 +1,228 @@
+"""Rows of text become rows of types: what cannot be converted is put aside, and nothing is lost on the way.
+
+Belongs here: the plan of a column, the typed table, the bad cells and the rejected rows. Does not belong here: a single
+cell (`conversion.py`), choosing kind and convention (`inference.py`).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from resources.errors import ConfigurationError, LedgerNotClosed
+from resources.landing.columns.conversion import LEAP_RULE, NAN_RULE, NUL, SQL_TYPES, Conversion, conversion
+from resources.landing.columns.kinds import Convention, Kind
+from resources.landing.columns.sql_text import identifier, literal, literals
+from resources.landing.text_table import REJECTS, ROWS, TextTable
+
+TYPED = "rows_typed"
+"""Name of the DuckDB table of typed rows: `line_no BIGINT`, `line_count BIGINT`, then one column per plan."""
+
+BAD_CELLS = "bad_cells"
+"""Name of the DuckDB table of cells of typed rows that are NULL though something was written there, or whose value is
+noted (`leap second`): `line_no BIGINT`, `column_name VARCHAR`, `raw VARCHAR`, `rule VARCHAR`, `reason VARCHAR`."""
+
+ROW_KEY = "row key"
+IN_DOUBT = "in doubt"
+"""Columns while casting; no physical name has a space."""
+FOUND = "bad cells found"
+CELL_SHOWN = 200
+"""Characters of a cell that a reason shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How one column of the typed table comes about.
+
+    Raises:
+        ConfigurationError: a range is asked of what is no number.
+    """
+
+    name: str
+    """Physical name, safe already."""
+    source: str | None
+    """c0, c1, ...; None: the file has no such column, and its cells are NULL."""
+    kind: Kind
+    convention: Convention = field(default_factory=Convention)
+    nullable: bool = True
+    """False: a row without a value is rejected, whatever `on_failure` says."""
+    categories: tuple[str, ...] | None = None
+    """The texts a value may have; numbers and booleans as DuckDB prints them."""
+    minimum: float | None = None
+    maximum: float | None = None
+    on_failure: Literal["row", "cell"] = "row"
+    """Whether a bad cell rejects its row, or becomes NULL and is recorded in `bad_cells`."""
+
+    def __post_init__(self) -> None:
+        ranged = self.minimum is not None or self.maximum is not None
+        if ranged and self.kind not in (Kind.INTEGER, Kind.NUMBER):
+            raise ConfigurationError(f"column {self.name} is {self.kind}; only numbers have a minimum or maximum")
+
+    @property
+    def is_fatal(self) -> bool:
+        """Whether a bad cell costs its row."""
+        return self.on_failure == "row" or not self.nullable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Casted:
+    """A table with `rows_typed` and `bad_cells` beside its text; `rows` + `rejects` are the rows of text."""
+
+    table: TextTable
+    plans: tuple[Plan, ...]
+    rows: int
+    rejects: int
+    """Rows rejected here, besides those the reader rejected."""
+    bad_cells: int
+
+
+def cast(table: TextTable, plans: Sequence[Plan]) -> Casted:
+    """Creates `rows_typed` and `bad_cells` of `table`, and adds the rejected rows to `rejects_read`; once per table.
+
+    A cell is bad if it cannot be converted, breaks the range or the categories, holds a NUL character, or is missing
+    and may not be. `nan` is a missing number of which a bad cell is kept. A rejected row has one reject: `rule` is
+    `<column>: <rule>` of its first fatal cell, `reason` names all bad ones, `raw` is a JSON array of its cells.
+
+    Raises:
+        ConfigurationError: two columns have the same name, or a source is no column of the table.
+        LedgerNotClosed: rows were lost or doubled.
+    """
+    _check(table, plans)
+    columns = [_Column(plan) for plan in plans]
+    connection = table.connection
+    rejects_before = table.count(REJECTS)
+    connection.execute(_typed_statement(table, columns)).fetchall()
+    connection.execute(_found_statement(columns)).fetchall()
+    connection.execute(_rejects_statement(table)).fetchall()
+    fatal_rows = f"SELECT row_key FROM {identifier(FOUND)} WHERE fatal"
+    connection.execute(
+        f"CREATE TABLE {BAD_CELLS} AS SELECT line_no, column_name, replace(raw, {NUL}, '\\x00') AS raw, rule, reason"
+        f" FROM {identifier(FOUND)} WHERE row_key NOT IN ({fatal_rows}) ORDER BY line_no, place"
+    ).fetchall()
+    connection.execute(f"DELETE FROM {TYPED} WHERE {identifier(ROW_KEY)} IN ({fatal_rows})").fetchall()
+    connection.execute(f"DROP TABLE {identifier(FOUND)}").fetchall()
+    for name in (ROW_KEY, IN_DOUBT):
+        connection.execute(f"ALTER TABLE {TYPED} DROP COLUMN {identifier(name)}").fetchall()
+    casted = Casted(
+        table=table,
+        plans=tuple(plans),
+        rows=table.count(TYPED),
+        rejects=table.count(REJECTS) - rejects_before,
+        bad_cells=table.count(BAD_CELLS),
+    )
+    if (read := table.count(ROWS)) != casted.rows + casted.rejects:
+        raise LedgerNotClosed(
+            f"{read} rows were read, but {casted.rows} are typed and {casted.rejects} rejected; "
+            "the types are at fault, keep the file and report it"
+        )
+    return casted
+
+
+class _Column:
+    """The SQL of one plan, over a row of cells and its converted values `v0`, `v1`, ..."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.cell = plan.source or "NULL::VARCHAR"
+        self.conversion: Conversion = conversion(self.cell, plan.kind, plan.convention)
+
+    @property
+    def converted(self) -> str:
+        return f"({self.conversion.value})::{SQL_TYPES[self.plan.kind]}" if self.plan.source else "NULL"
+
+    def limits(self, value: str) -> list[tuple[str, str]]:
+        """Rules and the conditions, over a value, that break them."""
+        plan, broken = self.plan, []
+        if plan.minimum is not None:
+            broken.append(("below minimum", f"{value} < {_bound(plan.minimum, plan.kind, math.ceil)}"))
+        if plan.maximum is not None:
+            broken.append(("above maximum", f"{value} > {_bound(plan.maximum, plan.kind, math.floor)}"))
+        if plan.categories is not None:
+            known = f"list_contains([{literals(plan.categories)}]::VARCHAR[], {value}::VARCHAR)"
+            broken.append(("not a category", f"NOT {known}"))
+        return broken
+
+    def kept(self, value: str) -> str:
+        """The value, or NULL if it is beyond the limits."""
+        conditions = [condition for _, condition in self.limits(value)]
+        return f"CASE WHEN NOT ({' OR '.join(conditions)}) THEN {value} END" if conditions else value
+
+    def in_doubt(self, value: str) -> str:
+        """Whether there may be something to say of the cell; the exact rule is looked for in those rows only."""
+        if self.plan.source is None:
+            return str(not self.plan.nullable)
+        if_null = f"NOT {self.conversion.missing}" if self.plan.nullable else "TRUE"
+        others = [condition for _, condition in self.limits(value)]
+        others += [self.conversion.noted] if self.conversion.noted else []
+        # CASE looks at the few cells without a value only, where OR would at all of them
+        return f"CASE WHEN {value} IS NULL THEN {if_null} ELSE {' OR '.join(others) or 'FALSE'} END"
+
+    def found(self, place: int, value: str) -> str:
+        """A struct: the rule the cell breaks (NULL: none) and whether that is fatal."""
+        plan = self.plan
+        when_missing = "NULL" if plan.nullable else "'null'"
+        cases = [(self.conversion.missing, when_missing), (f"{value} IS NULL", self.conversion.rule)]
+        cases += [(condition, literal(rule)) for rule, condition in self.limits(value)]
+        cases += [(self.conversion.noted, literal(LEAP_RULE))] if self.conversion.noted else []
+        rule = f"CASE {' '.join(f'WHEN {condition} THEN {rule}' for condition, rule in cases)} END"
+        return (
+            f"{{'place': {place}, 'column_name': {literal(plan.name)}, 'raw': {self.cell}, 'rule': {rule},"
+            f" 'fatal': {plan.is_fatal}, 'nullable': {plan.nullable}}}"
+        )
+
+
+def _check(table: TextTable, plans: Sequence[Plan]) -> None:
+    names = Counter([plan.name.lower() for plan in plans] + ["line_no", "line_count"])
+    if doubled := sorted(name for name, count in names.items() if count > 1):
+        raise ConfigurationError(f"columns need names of their own; more than one is called {', '.join(doubled)}")
+    known = set(table.columns)
+    if unknown := sorted(plan.source for plan in plans if plan.source is not None and plan.source not in known):
+        raise ConfigurationError(
+            f"the file has no {', '.join(unknown)}; it has {table.column_count} columns from c0 on"
+        )
+
+
+def _typed_statement(table: TextTable, columns: list[_Column]) -> str:
+    converted = [f"{column.converted} AS v{number}" for number, column in enumerate(columns)]
+    inner = f"SELECT {', '.join(['rowid AS row_key', 'line_no', 'line_count', *table.columns, *converted])} FROM {ROWS}"
+    outer = [f"row_key AS {identifier(ROW_KEY)}", "line_no", "line_count"]
+    for number, column in enumerate(columns):
+        value = f"v{number}::{SQL_TYPES[column.plan.kind]}"
+        outer.append(f"{column.kept(value)} AS {identifier(column.plan.name)}")
+    doubts = [column.in_doubt(f"v{number}") for number, column in enumerate(columns)]
+    outer.append(f"{' OR '.join(['FALSE', *doubts])} AS {identifier(IN_DOUBT)}")
+    return f"CREATE TABLE {TYPED} AS SELECT {', '.join(outer)} FROM ({inner})"
+
+
+def _found_statement(columns: list[_Column]) -> str:
+    doubtful = f"SELECT {identifier(ROW_KEY)} FROM {TYPED} WHERE {identifier(IN_DOUBT)}"
+    found = [column.found(place, f"({column.converted})") for place, column in enumerate(columns)]
+    empty = "{'place': 0, 'column_name': '', 'raw': '', 'rule': NULL::VARCHAR, 'fatal': FALSE, 'nullable': TRUE}"
+    each = f"SELECT rowid AS row_key, line_no, unnest([{', '.join([empty, *found])}]) AS cell FROM {ROWS}"
+    return (
+        f"CREATE TEMP TABLE {identifier(FOUND)} AS SELECT row_key, line_no, cell.place AS place,"
+        " cell.column_name AS column_name, cell.raw AS raw, cell.rule AS rule,"
+        f" cell.rule <> {literal(LEAP_RULE)} AND cell.fatal"
+        f" AND NOT (cell.rule = {literal(NAN_RULE)} AND cell.nullable) AS fatal,"
+        f" concat(cell.column_name, ': ', cell.rule, ': ' || to_json(left(cell.raw, {CELL_SHOWN}))::VARCHAR) AS reason"
+        f" FROM ({each} WHERE rowid IN ({doubtful})) WHERE cell.rule IS NOT NULL"
+    )
+
+
+def _rejects_statement(table: TextTable) -> str:
+    found = identifier(FOUND)
+    raw = f"to_json([{', '.join(f'r.{name}' for name in table.columns)}]::VARCHAR[])::VARCHAR"
+    return (
+        f"INSERT INTO {REJECTS} SELECT r.line_no, r.line_count, {raw}, b.rule, b.reason FROM {ROWS} r JOIN ("
+        " SELECT row_key, arg_min(concat(column_name, ': ', rule), place) FILTER (fatal) AS rule,"
+        f" string_agg(reason, '; ' ORDER BY place) FILTER (rule <> {literal(LEAP_RULE)}) AS reason"
+        f" FROM {found} GROUP BY row_key HAVING bool_or(fatal)) b ON r.rowid = b.row_key ORDER BY r.rowid"
+    )
+
+
+def _bound(bound: float, kind: Kind, towards: Callable[[float], int]) -> str:
+    """The bound as exact as the values: an integer for integers, since beyond 2^53 doubles are not."""
+    if math.isinf(bound):
+        return f"{literal('inf' if bound > 0 else '-inf')}::DOUBLE"
+    return f"{towards(bound)}::HUGEINT" if kind is Kind.INTEGER else f"{literal(repr(float(bound)))}::DOUBLE"
