@@ -17,6 +17,7 @@ from assets_pkg.file_checks import file_checks
 from assets_pkg.file_sensor import build_landing_sensor
 from assets_pkg.quality import assets as quality
 from assets_pkg.quality.file_assets import build_report_asset
+from assets_pkg.retention import build_retention_schedule, file_retention
 from assets_pkg.sensors import build_news_sensor, build_stale_sensor
 from assets_pkg.staging import assets as staging
 from assets_pkg.staging.file_assets import build_staging_asset, undeclared_files
@@ -39,9 +40,10 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             undeclared_files,
         ],
         asset_checks=[*checks.all_checks(), *file_checks(declared.values())],
-        jobs=build_jobs(),
+        jobs=[*build_jobs(), file_retention],
         schedules=[
-            build_schedule(chosen.openaq_schedule, ARCHIVE_DELAY if chosen.openaq_mode == "archive" else timedelta(0))
+            build_schedule(chosen.openaq_schedule, ARCHIVE_DELAY if chosen.openaq_mode == "archive" else timedelta(0)),
+            build_retention_schedule(),
         ],
         sensors=[
             build_news_sensor(timedelta(days=chosen.openaq_look_back_days)),
