@@ -14,9 +14,10 @@ import dagster as dg
 from assets_pkg.automation import JOB_TABLES
 from assets_pkg.planning import DayRange, Work, ranges
 from assets_pkg.runs import asset_key, busy_ranges, due, places, request, under_way
+from assets_pkg.staging.intake import NOTHING_NEW
 from resources.catalog.file_catalog import FileCatalog
 from resources.errors import TidemarkError
-from resources.landing.files_seen import Seen, from_cursor, stable, to_cursor
+from resources.landing.files_seen import Refused, Seen, from_cursor, stable, to_cursor
 from resources.landing.resource import LandingResource
 from schemas.file_tables import FileTables
 
@@ -43,7 +44,8 @@ def build_landing_sensor(declared: Mapping[str, FileTables]) -> dg.SensorDefinit
     ) -> dg.SensorResult | dg.SkipReason:
         now = datetime.now(UTC)
         try:
-            seen = landing.zone().look().files
+            look = landing.zone().look()
+            seen = look.files
             known = files.settled([one.key for one in seen])
             unfinished = files.unfinished()
         except TidemarkError as error:
@@ -57,7 +59,8 @@ def build_landing_sensor(declared: Mapping[str, FileTables]) -> dg.SensorDefinit
         ready = set(due(context.instance, [work for work, _ in free]))
         chosen = [(work, config) for work, config in free if work in ready][: places(runs)]
         if not chosen:
-            return dg.SkipReason(_why_nothing(len(seen) - len(known), len(whole), len(wanted)))
+            why = _why_nothing(len(seen) - len(known), len(whole), len(wanted))
+            return dg.SkipReason("; ".join([why, *_refusals(look.refused)]))
         return dg.SensorResult(run_requests=[request(context.instance, work, config) for work, config in chosen])
 
     return landing_files
@@ -80,10 +83,6 @@ def _wanted(
             yield _work(name, tables, days_range, [NOTHING_NEW])
 
 
-NOTHING_NEW = "-"
-"""Key of no file: the run completes what is half done, and reads nothing again."""
-
-
 def _work(name: str, tables: Mapping[str, str], days: DayRange, keys: list[str]) -> Requested:
     table = tables.get(name, UNDECLARED)
     config: dict[str, object] = {"keys": keys}
@@ -91,6 +90,13 @@ def _work(name: str, tables: Mapping[str, str], days: DayRange, keys: list[str])
         config["dataset"] = name
     work = Work((table,), days, crc32("\n".join([name, *keys]).encode()))
     return work, {"ops": {table.replace(".", "__"): {"config": config}}}
+
+
+def _refusals(refused: Sequence[Refused]) -> list[str]:
+    """What lies there and nobody opens is said for as long as it lies there."""
+    if not refused:
+        return []
+    return [f"{len(refused)} thing(s) there are not opened, such as {refused[0].path}: {refused[0].reason}"]
 
 
 def _why_nothing(waiting: int, whole: int, wanted: int) -> str:

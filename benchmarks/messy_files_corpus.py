@@ -14,6 +14,8 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from benchmarks.messy_files_texts import LANGUAGES
+
 Rows = list[list[str]]
 
 
@@ -33,19 +35,28 @@ class Case:
 
 def _sensors(chance: random.Random, count: int) -> tuple[list[str], Rows]:
     rows = [
-        [f"S{n:04d}x", f"2024-{n % 12 + 1:02d}-{n % 28 + 1:02d}", f"{chance.gauss(20, 5):.2f}", str(chance.randint(0, 900)),
-         chance.choice(["Berlin", "New York", "Zürich Nord", "Lyon"])]
+        [
+            f"S{n:04d}x",
+            f"2024-{n % 12 + 1:02d}-{n % 28 + 1:02d}",
+            f"{chance.gauss(20, 5):.2f}",
+            str(chance.randint(0, 900)),
+            chance.choice(["Berlin", "New York", "Zürich Nord", "Lyon"]),
+        ]
         for n in range(count)
-    ]  # fmt: skip
+    ]
     return ["station", "day", "temperature", "count", "city"], rows
 
 
 def _people(chance: random.Random, count: int) -> tuple[list[str], Rows]:
     rows = [
-        [f"K{n:04d}x", chance.choice(["Ada", "José", "Zoë", "Bob"]) + " " + chance.choice(["Müller", "Smith", "Ångström"]),
-         chance.choice(["likes tea, and milk", "no remark", 'says "hi"', "n/a"]), chance.choice(["yes", "no", ""])]
+        [
+            f"K{n:04d}x",
+            chance.choice(["Ada", "José", "Zoë", "Bob"]) + " " + chance.choice(["Müller", "Smith", "Ångström"]),
+            chance.choice(["likes tea, and milk", "no remark", 'says "hi"', "n/a"]),
+            chance.choice(["yes", "no", ""]),
+        ]
         for n in range(count)
-    ]  # fmt: skip
+    ]
     return ["key", "name", "remark", "active"], rows
 
 
@@ -59,8 +70,20 @@ TABLES: tuple[Callable[[random.Random, int], tuple[list[str], Rows]], ...] = (_s
 
 def cases(seed: int = 7) -> Iterator[Case]:
     """Some hundred files, always the same for a seed."""
-    for family in (_plain, _dialects, _above_and_below, _several_tables, _planted, _encodings, _headers, _lines,
-                   _containers, _small, _reports, _formats):  # fmt: skip
+    for family in (
+        _plain,
+        _dialects,
+        _above_and_below,
+        _several_tables,
+        _planted,
+        _encodings,
+        _headers,
+        _lines,
+        _containers,
+        _small,
+        _reports,
+        _formats,
+    ):
         yield from family(random.Random(f"{seed} {family.__name__}"))
 
 
@@ -176,28 +199,8 @@ def _planted(chance: random.Random) -> Iterator[Case]:
                 )
 
 
-_LANGUAGES = {
-    "french": (["Élodie à Besançon", "où çà naïve forêt", "déjà vu en été"], "cp1252 latin-1 iso-8859-15 utf-8 cp850 mac-roman"),
-    "german": (["Übermäßig schöne Größe", "Äpfel für Jörg", "Straße nach Köln"], "cp1252 latin-1 utf-16 utf-8-sig cp437 cp850"),
-    "russian": (["Москва столица России", "добрый вечер друзья", "река течёт быстро"], "cp1251 koi8-r iso-8859-5 cp866 mac-cyrillic"),
-    "polish": (["Łódź jest piękna", "źdźbło trawy świeci", "żółta gęś"], "cp1250 iso-8859-2 cp852"),
-    "greek": (["Αθήνα πρωτεύουσα", "καλημέρα σας φίλοι", "θάλασσα και ήλιος"], "cp1253 iso-8859-7"),
-    "turkish": (["İstanbul güzel şehir", "çok teşekkür ederim", "ağaç yeşil"], "cp1254 iso-8859-9"),
-    "hebrew": (["ירושלים עיר הבירה", "שלום לכולם חברים", "בוקר טוב"], "cp1255"),
-    "arabic": (["القاهرة عاصمة مصر", "صباح الخير جميعا", "مدينة كبيرة"], "cp1256 iso-8859-6"),
-    "japanese": (["東京は日本の首都です", "おはようございます", "カタカナのテスト"], "cp932 euc-jp iso-2022-jp utf-16-le utf-16-be"),
-    "chinese": (["北京是中国的首都", "早上好朋友们", "这是一个测试文件"], "gb18030 gbk utf-32"),
-    "taiwanese": (["台北是臺灣的首都", "早安朋友們大家好", "這是一個測試"], "big5"),
-    "korean": (["서울은 한국의 수도", "안녕하세요 여러분", "이것은 시험입니다"], "cp949 euc-kr"),
-    "thai": (["กรุงเทพเป็นเมืองหลวง", "สวัสดีตอนเช้าเพื่อน", "นี่คือการทดสอบ"], "cp874 tis-620"),
-    "ukrainian": (["Київ столиця України", "доброго ранку їжак", "ґанок і євро"], "cp1251 koi8-u"),
-    "vietnamese": (["Hà Nội là thủ đô", "chào buổi sáng", "đây là thử nghiệm"], "utf-8 utf-16"),
-    "english": (["plain words only", "nothing else here", "one more line"], "cp037 utf-16-le utf-32-be"),
-}  # fmt: skip
-
-
 def _encodings(chance: random.Random) -> Iterator[Case]:
-    for language, (texts, codecs_) in _LANGUAGES.items():
+    for language, (texts, codecs_) in LANGUAGES.items():
         for codec in codecs_.split():
             header = ["id", "text", "value"]
             rows = [[f"T{n:03d}x", chance.choice(texts), f"{chance.uniform(1, 99):.1f}"] for n in range(60)]
@@ -257,9 +260,13 @@ def _containers(chance: random.Random) -> Iterator[Case]:
         target.writestr("__MACOSX/._x.csv", b"\0\1")
     half = gzip.compress(data[:500]) + gzip.compress(data[500:])
     for name, packed in (
-        ("gzip", gzip.compress(data)), ("two members", half), ("bzip2", bz2.compress(data)), ("xz", lzma.compress(data)),
-        ("zip", archive.getvalue()), ("gzip in gzip", gzip.compress(gzip.compress(data))),
-    ):  # fmt: skip
+        ("gzip", gzip.compress(data)),
+        ("two members", half),
+        ("bzip2", bz2.compress(data)),
+        ("xz", lzma.compress(data)),
+        ("zip", archive.getvalue()),
+        ("gzip in gzip", gzip.compress(gzip.compress(data))),
+    ):
         for suffix in (".csv", ".gz", ".txt"):
             yield _case("containers", f"{name} {suffix}", packed, header, rows, suffix=suffix)
 
@@ -298,8 +305,10 @@ def _formats(chance: random.Random) -> Iterator[Case]:
     header, rows = _sensors(chance, 40)
     records = [dict(zip(header, row, strict=True)) for row in rows]
     for name, text in (
-        ("array", json.dumps(records)), ("lines", "\n".join(map(json.dumps, records))), ("indented", json.dumps(records, indent=1)),
+        ("array", json.dumps(records)),
+        ("lines", "\n".join(map(json.dumps, records))),
+        ("indented", json.dumps(records, indent=1)),
         ("wrapped", json.dumps({"meta": {"n": 40}, "data": records})),
-    ):  # fmt: skip
+    ):
         for suffix in (".json", ".csv"):
             yield _case("json", f"{name} {suffix}", text, header, rows, suffix=suffix)

@@ -99,9 +99,13 @@ class FileDataset:
     timezone: str = "UTC"
     """IANA zone of stamps that carry none."""
     key: tuple[str, ...] = ()
+    """Columns that identify a fact. They are compared as received, code point by code point: what only looks the same
+    (a composed and a decomposed é, letters of two scripts, a zero-width space) is two facts, so nothing is lost."""
     entities: tuple[str, ...]
     """Text columns that name what a series is about; at least one."""
     metrics: tuple[Metric, ...]
+    indexes: tuple[str, ...] = ()
+    """Further columns of the staging table by which people look for rows."""
     cadence: timedelta = timedelta(days=1)
     """Step of the series; divides a day."""
     windows: tuple[int, ...] = (7, 28)
@@ -125,7 +129,7 @@ class FileDataset:
     delimiter: str | None = None
 
     def __post_init__(self) -> None:
-        named = {self.event_time, *self.key, *self.entities, *self.arrivals}
+        named = {self.event_time, *self.key, *self.entities, *self.arrivals, *self.indexes}
         named |= {column for metric in self.metrics for column in metric.of}
         if unknown := named - set(self.data_columns):
             raise ValueError(f"{self.name}: {self.staging.__name__} has no column {', '.join(sorted(unknown))}")

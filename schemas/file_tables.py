@@ -83,6 +83,7 @@ def build_tables(dataset: FileDataset) -> FileTables:
         time_column="arrived_at",
         event_time=dataset.event_time,
         fact_key=dataset.key,
+        indexes=dataset.indexes,
         unit="source_id",
         origin=(),
         natural_key=("source_id", "line_no"),
@@ -130,9 +131,14 @@ def build_tables(dataset: FileDataset) -> FileTables:
 
 def undeclared_table(dataset_name: str, columns: Sequence[tuple[str, str, str]]) -> TableSpec:
     """The staging table of a dataset nobody declared: per column its physical name, kind and name as received."""
+    # Attributes have names of their own: a model has methods that a column may be called like, and what begins with an
+    # underscore is no column to it.
     cells = {
-        name: (KINDS[kind], pa.Field(nullable=True, description=f"{original or 'column without a name'}, as received"))
-        for name, kind, original in columns
+        f"column_{number}": (
+            KINDS[kind],
+            pa.Field(nullable=True, alias=name, description=f"{original or 'column without a name'}, as received"),
+        )
+        for number, (name, kind, original) in enumerate(columns)
     }
     model = type(
         _camel(f"{dataset_name}_files"),
@@ -140,8 +146,8 @@ def undeclared_table(dataset_name: str, columns: Sequence[tuple[str, str, str]])
         {
             "__doc__": f"Rows of files dropped in the folder of {dataset_name}, which nobody declared.",
             "__module__": __name__,
-            "__annotations__": {name: kind for name, (kind, _) in cells.items()},
-            **{name: field for name, (_, field) in cells.items()},
+            "__annotations__": {attribute: kind for attribute, (kind, _) in cells.items()},
+            **{attribute: field for attribute, (_, field) in cells.items()},
         },
     )
     return TableSpec(

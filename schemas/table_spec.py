@@ -69,6 +69,8 @@ class TableSpec:
     known_at: str | None = "known_at"
     natural_key: tuple[str, ...] = ()
     """What identifies a row for counting changes where `key` is technical; `key` when empty. Need not be unique."""
+    indexes: tuple[str, ...] = ()
+    """Columns by which people look for rows; each has an index of its own."""
     reads: tuple[Read, ...] = ()
     chunk: timedelta = timedelta(days=7)
     compress_after: timedelta | None = None
@@ -76,7 +78,7 @@ class TableSpec:
     aggregates: tuple[Aggregate, ...] = ()
 
     def __post_init__(self) -> None:
-        named = {*self.key, *self.origin, *self.natural_key, *self.fact_key}
+        named = {*self.key, *self.origin, *self.natural_key, *self.fact_key, *self.indexes}
         named |= {name for name in (self.time_column, self.event_time, self.unit, self.known_at) if name}
         if unknown := named - set(self.columns):
             raise ValueError(f"{self.qualified}: {self.model.__name__} has no column {sorted(unknown)}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from assets_pkg.commands.demo_files import drop_samples
+from assets_pkg.commands.demo_files import SampleDrop, show_samples
 from assets_pkg.commands.progress import explain, watch
 from assets_pkg.commands.tables import show_features, show_ledger, show_scores, terminal
 from assets_pkg.commands.up import down, up_in_background
@@ -48,9 +48,12 @@ def demo(*, locations: tuple[int, ...], days: int, port: int | None) -> int:
     console.print("Starting the database and Dagster …", highlight=False)
     url = up_in_background(chosen, port=port or chosen.port)
     try:
+        dropped = None if locations else SampleDrop(chosen, datetime.now(UTC).date())
+        if dropped:
+            dropped.start()
         succeeded = _load(chosen, url, span, console)
-        if not locations:
-            succeeded &= drop_samples(chosen, datetime.now(UTC).date(), console)
+        if dropped:
+            succeeded &= show_samples(chosen, dropped, console)
     except KeyboardInterrupt:
         down(chosen)
         raise

@@ -4,7 +4,9 @@ Belongs here: dropping, waiting for the sensor's runs, showing the result. Does 
 (`resources/landing/samples/`), taking them in: that is the running stack's.
 """
 
+import threading
 import time
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -30,42 +32,60 @@ SHOWN_LINES = 4
 DONE = (Status.ARCHIVED.value, Status.REJECTED.value)
 
 
-def drop_samples(chosen: Settings, last_day: date, console: Console) -> bool:
-    """Drops the sample files as their owners would, waits until all have found their way, and shows what became of
-    them; whether each did."""
-    landing = landing_resource(chosen)
-    landing.zone()
+class SampleDrop(threading.Thread):
+    """Drops the sample files as their owners would, beside whatever else the stack does.
+
+    A file that comes again, under its name or another, waits until the former was taken.
+    """
+
+    def __init__(self, chosen: Settings, last_day: date) -> None:
+        super().__init__(name="sample drop", daemon=True)
+        landing = landing_resource(chosen)
+        landing.zone()
+        self.root = Path(landing.url) / "landing"
+        self.files = sample_files(last_day)
+        self.were_taken = False
+
+    def run(self) -> None:
+        """Drops all of them; `were_taken` says afterwards whether each was."""
+        self.were_taken = all(self._drop(portion) for portion in _portions(self.files))
+
+    def _drop(self, portion: Sequence[SampleFile]) -> bool:
+        paths = list(drop(portion, self.root))
+        return _wait(lambda: not any(path.exists() for path in paths))
+
+
+def show_samples(chosen: Settings, dropped: SampleDrop, console: Console) -> bool:
+    """Waits until all files have found their way down, and shows what became of them; whether each did."""
     timescale = build_timescale(chosen)
-    root = Path(landing.url) / "landing"
-    files = sample_files(last_day)
-    console.print(f"\nDropping {len(files)} files into {root}, dirt and all", highlight=False)
-    with console.status("waiting for the sensor to take them in"):
-        for group in _groups(files):
-            paths = list(drop(group, root))
-            if not _wait(lambda paths=paths: not any(path.exists() for path in paths)):
-                console.print("the files were not taken in time; see the sensor landing_files in the UI")
-                return False
+    console.print(f"\n{len(dropped.files)} files are dropped into {dropped.root}, dirt and all", highlight=False)
+    with console.status("waiting for the last of them, and for what depends on them"):
+        dropped.join()
+        if not dropped.were_taken:
+            console.print("the files were not taken in time; see the sensor landing_files in the UI")
+            return False
         _wait(lambda: not _stale(timescale))
     _show_fates(timescale, console)
     _show_lines(timescale, console)
     return True
 
 
-def _groups(files: list[SampleFile]) -> list[list[SampleFile]]:
-    """The files in as few portions as keep their order: one that comes again under a name waits for the former."""
-    groups: list[list[SampleFile]] = [[]]
+def _portions(files: Sequence[SampleFile]) -> list[list[SampleFile]]:
+    """The files in as few portions as keep the order of those that have a name or their bytes in common."""
+    portions: list[list[SampleFile]] = []
+    last: dict[tuple[str, object], int] = {}
     for file in files:
-        names = {(one.dataset, one.name) for one in groups[-1]}
-        contents = {(one.dataset, one.content) for one in groups[-1]}
-        if (file.dataset, file.name) in names or (file.dataset, file.content) in contents:
-            groups.append([])
-        groups[-1].append(file)
-    return groups
+        marks: list[tuple[str, object]] = [(file.dataset, file.name), (file.dataset, file.content)]
+        number = max((last[mark] + 1 for mark in marks if mark in last), default=0)
+        last.update(dict.fromkeys(marks, number))
+        portions += [[]] * (number - len(portions) + 1 > 0)
+        portions[number] = [*portions[number], file]
+    return portions
 
 
-def _wait(condition: object) -> bool:
+def _wait(condition: Callable[[], bool]) -> bool:
     end = time.monotonic() + PATIENCE_S
-    while not condition():  # type: ignore[operator]
+    while not condition():
         if time.monotonic() > end:
             return False
         time.sleep(POLL_S)

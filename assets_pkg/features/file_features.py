@@ -215,7 +215,7 @@ def _grid_of(series: pd.DataFrame, dataset: FileDataset, window: Window) -> _Gri
             "value": np.where(series["is_valid"].to_numpy() & np.isfinite(value), value, np.nan),
             "known_us": _microseconds(series["known_at"]),
         }
-    ).sort_values(["combination", "at"], kind="stable", ignore_index=True)
+    ).sort_values("combination", kind="stable", ignore_index=True)
 
     inside = rows[rows["at"] >= back]
     step = inside["at"].to_numpy() - back

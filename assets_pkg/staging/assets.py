@@ -14,7 +14,8 @@ import pandas as pd
 from assets_pkg.dagster_types import table_options
 from assets_pkg.partitions import OPENAQ_DAILY, pieces, window_of
 from assets_pkg.staging.transforms import accounts, beside, newest_offset, staged
-from resources.catalog.io_manager import REJECT_COLUMNS, LedgerWrite
+from resources.catalog.accounts import REJECT_COLUMNS
+from resources.catalog.io_manager import LedgerWrite
 from resources.catalog.resource import CatalogResource
 from resources.errors import LedgerNotClosed, PartialFetch, SourceUnavailable, TransientError
 from resources.openaq.fetched import Fetched, FetchFailed

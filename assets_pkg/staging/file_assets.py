@@ -11,7 +11,8 @@ import dagster as dg
 
 from assets_pkg.dagster_types import RETRY, table_options
 from assets_pkg.partitions import ARRIVALS, window_of
-from assets_pkg.staging.intake import Fate, Intake
+from assets_pkg.staging.fates import Fate
+from assets_pkg.staging.intake import Intake
 from resources.catalog.file_catalog import FileCatalog
 from resources.catalog.file_loads import FileLoad, write
 from resources.catalog.runs import Described
@@ -118,7 +119,7 @@ def undeclared_files(
         intake = Intake(
             landing=landing,
             files=files,
-            declaration=Declaration(name=name, spec=None, dataset=None, known=files.columns(name)),
+            declaration=Declaration(name=name, spec=None, dataset=None),
             described=Described(
                 dataset=name,
                 description=f"Files dropped in the folder {name}, which nobody declared.",

@@ -6,20 +6,29 @@ Dagster's assets (`file_assets.py`), each step (`resources/landing/`, `resources
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from itertools import islice
 from logging import Logger
 from pathlib import Path
 
+from assets_pkg.staging.fates import Fate, still_to_do
 from assets_pkg.staging.file_findings import findings_of
+from assets_pkg.staging.reading import Reading, read_ahead
 from resources.catalog.file_catalog import FileCatalog
 from resources.catalog.file_loads import FileLoad
 from resources.catalog.files import Arrival, KnownFile
 from resources.catalog.runs import Described
-from resources.errors import RejectedFile, SourceChanging, SourceVanished, UnreadAgain
+from resources.errors import (
+    CorruptSource,
+    CredentialsRejected,
+    RejectedFile,
+    SourceChanging,
+    SourceUnavailable,
+    SourceVanished,
+    TidemarkError,
+    UnreadAgain,
+)
 from resources.landing.files_seen import Seen, stable
 from resources.landing.names import escaped
 from resources.landing.preparation import Declaration, Prepared, prepared
@@ -28,21 +37,8 @@ from resources.landing.zone import LandingZone, Snapshot
 from schemas.catalog_files import VISIBLE, Status
 from schemas.window import Window
 
-
-@dataclass(frozen=True, kw_only=True)
-class Fate:
-    """What became of one file."""
-
-    name: str
-    day: date
-    fate: str
-    """loaded, duplicate, rejected, vanished or changing"""
-    detail: str = ""
-    lines: int | None = None
-    rows: int | None = None
-    rejected: int | None = None
-    skipped: int | None = None
-    event_days: tuple[date, ...] = ()
+NOTHING_NEW = "-"
+"""Key of no file: a run with it completes what is half done, and takes nothing new."""
 
 
 @dataclass(kw_only=True)
@@ -61,39 +57,41 @@ class Intake:
     ids: Sequence[int] = ()
     """Files to read again, and no others; for a replay."""
     fates: list[Fate] = field(default_factory=list)
+    _setbacks: list[tuple[str, TidemarkError]] = field(default_factory=list)
 
     def loads(self) -> Iterator[FileLoad]:
         """The files' rows, one file after another; each is archived as soon as its rows are committed.
 
-        One file that is refused leaves the others alone.
+        One run at a time works on a dataset's files; a second one waits and then takes what is left. One file that is
+        refused, or cannot be read now, leaves the others alone.
 
         Raises:
-            UnreadAgain: at the end, if files that were loaded before cannot be read any more; their rows stay.
+            TidemarkError: at the end, if work is left on some of the files; a `TransientError` if trying again may
+                help, `UnreadAgain` for files that were loaded before and cannot be read any more.
         """
-        zone = self.landing.zone()
-        sources = self._take(zone)
-        queue = self._queue(sources)
-        for file in [file for file in queue if file.status is Status.LOADED]:
-            self._archive(zone, file, sources.get(file.id, []))
-        unread: list[str] = []
-        with ThreadPoolExecutor(self.landing.workers) as pool:
-            for file, opened in self._ahead(pool, zone, [file for file in queue if file.status is not Status.LOADED]):
+        with self.files.alone(self.declaration.name, waits=self._tell_waiting):
+            zone = self.landing.zone()
+            sources = self._take(zone)
+            queue = self._queue(sources)
+            for file in queue:
+                if file.status is Status.LOADED:
+                    self._archive(zone, file, sources.get(file.id, []))
+            unread = [file for file in queue if file.status is not Status.LOADED]
+            # Where nobody declared the columns, they depend on those of the file before.
+            ahead = self.landing.workers if self.declaration.dataset else 1
+            for file, opened in read_ahead(unread, lambda file: self._read(zone, file), ahead):
                 try:
                     with opened.result() as reading:
                         yield self._load(file, reading)
                         self._tell_loaded(file, reading.found)
                 except RejectedFile as error:
-                    if file.status in VISIBLE:
-                        unread.append(f"{escaped(file.file_name)}: {error}")
-                    else:
-                        self._reject(zone, file, sources.get(file.id, []), error)
-                    continue
-                self._archive(zone, file, sources.get(file.id, []))
-        if unread:
-            raise UnreadAgain(
-                f"{len(unread)} file(s) of {self.declaration.name} that were loaded before cannot be read under the "
-                f"declaration as it is now, their rows stay as they were: {'; '.join(unread[:5])}"
-            )
+                    self._refuse(zone, file, sources.get(file.id, []), error)
+                except (SourceUnavailable, CorruptSource, CredentialsRejected) as error:
+                    self._set_back(file.file_name, file.arrived_on, error)
+                else:
+                    self._archive(zone, file, sources.get(file.id, []))
+        if self._setbacks:
+            raise still_to_do(self.declaration.name, self._setbacks)
 
     def _take(self, zone: LandingZone) -> dict[int, list[Seen]]:
         """Copies what lies in the dataset's folder and registers it: per file's id, what lies there of it."""
@@ -108,14 +106,25 @@ class Intake:
                 self._note(Fate(name=seen.path, day=self.window.days()[-1], fate="changing", detail=str(error)))
             except RejectedFile as error:
                 self._note(Fate(name=seen.path, day=self.window.days()[-1], fate="rejected", detail=str(error)))
+            except (SourceUnavailable, CredentialsRejected) as error:
+                zone.look(self.declaration.name)  # raises where the whole place is away, and not this file alone
+                self._set_back(seen.path, self.window.days()[-1], error)
             else:
                 sources.setdefault(file.id, []).append(seen)
                 if file.status in (Status.ARCHIVED, Status.RETAINED):
-                    # Loaded and archived before: the same bytes again add a name, not a row.
-                    path = zone.archive(snapshot, [seen], file.arrived_at)
-                    detail = f"the same bytes as {file.file_name} of {file.arrived_on}, archived as {path}"
-                    self._note(Fate(name=seen.path, day=self.window.days()[-1], fate="duplicate", detail=detail))
+                    self._keep_alias(zone, file, seen, snapshot)
         return sources
+
+    def _keep_alias(self, zone: LandingZone, file: KnownFile, seen: Seen, snapshot: Snapshot) -> None:
+        """Loaded and archived before: the same bytes again add a name, not a row."""
+        day = self.window.days()[-1]
+        try:
+            path = zone.archive(snapshot, [seen], file.arrived_at)
+        except TidemarkError as error:
+            self._set_back(seen.path, day, error)
+            return
+        detail = f"the same bytes as {file.file_name} of {file.arrived_on}, archived as {path}"
+        self._note(Fate(name=seen.path, day=day, fate="duplicate", detail=detail))
 
     def _whole(self, zone: LandingZone) -> list[Seen]:
         """The files to take: those asked for as they were seen, or else all that stand still."""
@@ -125,8 +134,9 @@ class Intake:
         for refused in look.refused:
             self.log.warning(f"{refused.path} is not opened: {refused.reason}")
         if self.keys:
-            wanted = set(self.keys)
-            return [seen for seen in look.files if seen.key in wanted]
+            found = [seen for seen in look.files if seen.key in set(self.keys)]
+            self._tell_vanished(set(self.keys) - {seen.key for seen in found} - {NOTHING_NEW})
+            return found
         if not look.files:
             return []
         _, sightings = stable(look.files, {}, datetime.now(UTC), quiet=self.landing.quiet)
@@ -164,35 +174,28 @@ class Intake:
                     queue.append(file)
         return queue
 
-    def _ahead(
-        self, pool: ThreadPoolExecutor, zone: LandingZone, queue: Sequence[KnownFile]
-    ) -> Iterator[tuple[KnownFile, "Future[Reading]"]]:
-        """The files in order, some of them being read ahead of the one that is loaded."""
-        waiting = iter(queue)
-        ahead = [(file, pool.submit(self._read, zone, file)) for file in islice(waiting, self.landing.workers)]
-        try:
-            while ahead:
-                yield ahead.pop(0)
-                ahead += [(file, pool.submit(self._read, zone, file)) for file in islice(waiting, 1)]
-        finally:
-            for _, opened in ahead:
-                if not opened.cancel() and opened.exception() is None:
-                    opened.result().close()
-
-    def _read(self, zone: LandingZone, file: KnownFile) -> "Reading":
+    def _read(self, zone: LandingZone, file: KnownFile) -> Reading:
         """The file read and typed, in a thread of its own.
 
         Raises:
             RejectedFile: it is refused as a whole.
+            SourceUnavailable, CredentialsRejected: its bytes, or the room to read them, cannot be had now.
+            CorruptSource: what was kept of it is gone or was changed.
         """
         started = time.monotonic()
         with ExitStack() as stack:
             path = stack.enter_context(self._bytes(zone, file))
             work_dir = stack.enter_context(self.landing.scratch())
             found = stack.enter_context(
-                prepared(path, self.declaration, file.arrived_at, work_dir, self.landing.limits)
+                prepared(path, self._declared(), file.arrived_at, work_dir, self.landing.limits)
             )
             return Reading(found, time.monotonic() - started, stack.pop_all())
+
+    def _declared(self) -> Declaration:
+        """The declaration; where there is none, the columns the dataset has by now."""
+        if self.declaration.dataset is not None:
+            return self.declaration
+        return replace(self.declaration, known=self.files.columns(self.declaration.name))
 
     def _bytes(self, zone: LandingZone, file: KnownFile) -> AbstractContextManager[Path]:
         """The file's bytes: its snapshot, or what was kept of it."""
@@ -200,7 +203,7 @@ class Intake:
             return zone.fetch_archived(file.archive_path, file.sha256)
         return zone.local_path(_snapshot(file))
 
-    def _load(self, file: KnownFile, reading: "Reading") -> FileLoad:
+    def _load(self, file: KnownFile, reading: Reading) -> FileLoad:
         found = reading.found
         version = self.files.register_columns(self.declaration.name, found.planned.columns, file.id)
         self.files.set_status(file.id, Status.PROCESSING, run_id=self.run_id)
@@ -221,18 +224,47 @@ class Intake:
         )
 
     def _archive(self, zone: LandingZone, file: KnownFile, seen: Sequence[Seen]) -> None:
-        """After the commit, never before: the bytes go to the archive, and from where they were dropped."""
+        """After the commit, never before: the bytes go to the archive, and from where they were dropped. Where that
+        fails, the rows stay, and the next run completes it."""
         path = file.archive_path
         if path is None or not path.startswith("archive/"):
-            path = zone.archive(_snapshot(file), list(seen) or [_gone(file)], file.arrived_at)
+            try:
+                path = zone.archive(_snapshot(file), list(seen) or [_gone(file)], file.arrived_at, refused=path)
+            except TidemarkError as error:
+                self._set_back(file.file_name, file.arrived_on, error)
+                return
         self.files.set_status(file.id, Status.ARCHIVED, run_id=self.run_id, archive_path=path)
 
-    def _reject(self, zone: LandingZone, file: KnownFile, seen: Sequence[Seen], error: RejectedFile) -> None:
+    def _refuse(self, zone: LandingZone, file: KnownFile, seen: Sequence[Seen], error: RejectedFile) -> None:
+        """The file goes to `rejected/`; one that was loaded before keeps its rows and its place."""
+        if file.status in VISIBLE:
+            self._setbacks.append((file.file_name, UnreadAgain(str(error))))
+            return
         path = file.archive_path
         if path is None or seen:
-            path = zone.reject(_snapshot(file), list(seen) or [_gone(file)], file.arrived_at, str(error))
+            try:
+                path = zone.reject(_snapshot(file), list(seen) or [_gone(file)], file.arrived_at, str(error))
+            except TidemarkError as trouble:
+                self._set_back(file.file_name, file.arrived_on, trouble)
+                return
+        if file.status is Status.REJECTED:
+            self.files.set_status(file.id, Status.PROCESSING, run_id=self.run_id)  # it was read once more
         self.files.set_status(file.id, Status.REJECTED, run_id=self.run_id, archive_path=path, error=error)
         self._note(Fate(name=file.file_name, day=file.arrived_on, fate="rejected", detail=f"{error.rule}: {error}"))
+
+    def _set_back(self, name: str, day: date, error: TidemarkError) -> None:
+        self._setbacks.append((name, error))
+        self._note(Fate(name=name, day=day, fate="delayed", detail=str(error)))
+
+    def _tell_waiting(self) -> None:
+        self.log.info(f"another run works on the files of {self.declaration.name}: this one waits until it ends")
+
+    def _tell_vanished(self, keys: set[str]) -> None:
+        """Files that were asked for and are no more as they were seen; those of a try before are done."""
+        if gone := keys - self.files.settled(keys):
+            detail = "renamed, deleted or written to since: what lies there is found at the next look"
+            day = self.window.days()[-1]
+            self._note(Fate(name=f"{len(gone)} file(s) asked for", day=day, fate="vanished", detail=detail))
 
     def _tell_loaded(self, file: KnownFile, found: Prepared) -> None:
         self._note(
@@ -250,30 +282,10 @@ class Intake:
 
     def _note(self, fate: Fate) -> None:
         self.fates.append(fate)
-        told = f"{escaped(fate.name)}: {fate.fate}"
         if fate.fate == "loaded":
-            self.log.info(f"{told}, {fate.lines} lines: {fate.rows} rows, {fate.rejected} put aside")
+            self.log.info(fate.told)
         else:
-            self.log.warning(f"{told}. {escaped(fate.detail)}")
-
-
-class Reading:
-    """A file that has been read, and all that has to be closed when it is loaded."""
-
-    def __init__(self, found: Prepared, seconds: float, stack: ExitStack) -> None:
-        self.found = found
-        self.seconds = seconds
-        self._stack = stack
-
-    def __enter__(self) -> "Reading":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Lets go of the file and its working database."""
-        self._stack.close()
+            self.log.warning(fate.told)
 
 
 def _snapshot(file: KnownFile) -> Snapshot:

@@ -19,15 +19,11 @@ from assets_pkg.timeseries.file_aggregates import aggregate
 from assets_pkg.timeseries.flags import as_bits, as_text
 from schemas.base import conform
 from schemas.file_dataset import FileDataset, Metric
-from schemas.file_tables import tables_of
+from schemas.file_tables import ACTIVE_FOR, tables_of
 from schemas.timeseries import Flag
 from schemas.window import ONE_DAY, Window, midnight
 
 Integers = NDArray[np.int64]
-
-ACTIVE_LOOK_BACK = timedelta(days=28)
-"""A combination of entities without rows on a day counted nothing, and is not unknown, if it had rows in so many days
-before: one that sells rarely keeps its zeros, and one that was given up does not have them for ever."""
 
 OUTCOMES = ("loaded", "duplicate", "quarantined", "filtered")
 """What becomes of a row; its position is its number."""
@@ -77,9 +73,9 @@ def series_of(
     float is null.
 
     A metric that `fills_with_zero` is also zero, flagged `imputed`, in every step without a loaded row, if the
-    combination had a row on the same day or in the `ACTIVE_LOOK_BACK` before, and if the day has a row of any
-    combination: a day without a file is unknown. Such a zero is known once the step is over and the day's newest row is
-    known; while the day is running, that lies ahead. Superseded rows speak for neither a day nor a combination.
+    combination had a row on the same day or in the `ACTIVE_FOR` before, and if the day has a row of any combination: a
+    day without a file is unknown. Such a zero is known once the step is over and the day's newest row is known; while
+    the day is running, that lies ahead. Superseded rows speak for neither a day nor a combination.
 
     Args:
         staged: shape of `dataset.staging`: the rows whose event time lies in the window. Rows outside it may be among
@@ -87,7 +83,7 @@ def series_of(
             a day comes out the same in every window only if all rows of its keys are given, whichever day they are
             about.
         known_entities: the entity columns and `day` (instants, UTC; all of a UTC day mean the same): when combinations
-            had rows before the window, as far back as `ACTIVE_LOOK_BACK`; needed for zeros only.
+            had rows before the window, as far back as `ACTIVE_FOR`; needed for zeros only.
 
     Raises:
         ValueError: the window is not of whole UTC days, or a column of a sum, mean or last is not numeric.
@@ -214,7 +210,7 @@ def _expected(number: Integers, day: Integers, combinations: int, days: int) -> 
     """Per combination and day of the window, whether it had a row on that day or in the look-back before."""
     last = np.full((combinations, days), _UNKNOWN // 2)
     np.maximum.at(last, (number, np.maximum(day, 0)), day)
-    return np.arange(days) - np.maximum.accumulate(last, axis=1) <= ACTIVE_LOOK_BACK // ONE_DAY
+    return np.arange(days) - np.maximum.accumulate(last, axis=1) <= ACTIVE_FOR // ONE_DAY
 
 
 def _zeros(is_expected: NDArray[np.bool_], day_known_us: Integers, filled: Integers, steps: _Steps) -> pd.DataFrame:

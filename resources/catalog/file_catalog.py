@@ -4,26 +4,55 @@ Belongs here: questions and notes about files in the words of the graph. Does no
 `registry.py`), what is written together with a file's rows (`file_loads.py`).
 """
 
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 
 import dagster as dg
+import sqlalchemy as sa
 
 from resources.catalog import dirty_days, file_questions, files, registry
 from resources.catalog.file_loads import stale_days
 from resources.catalog.files import Arrival, KnownFile
 from resources.errors import RejectedFile
-from resources.timescale.resource import TimescaleResource
+from resources.timescale.resource import TimescaleResource, engine_of, translated_sqlalchemy
 from schemas.catalog_files import Status
 from schemas.schema_versions import Column
 from schemas.table_spec import TableSpec
 from schemas.window import Window
+
+ASK_EVERY_S = 0.5
 
 
 class FileCatalog(dg.ConfigurableResource):
     """Which files there are, in which state, with which columns."""
 
     timescale: dg.ResourceDependency[TimescaleResource]
+
+    @contextmanager
+    def alone(self, dataset: str, *, waits: Callable[[], None]) -> Iterator[None]:
+        """Keeps other runs from the dataset's files for as long as the block lasts; `waits` is called once if another
+        run has them. They are free again when the process that had them ends, however it ends.
+
+        It asks again and again, so that a run that waits can be cancelled.
+        """
+        engine = engine_of(self.timescale.url()).execution_options(isolation_level="AUTOCOMMIT")
+        take = sa.select(sa.func.pg_try_advisory_lock(sa.func.hashtextextended(f"files/{dataset}", 0)))
+        with translated_sqlalchemy():
+            connection = engine.connect()
+        try:
+            with translated_sqlalchemy():
+                is_told = False
+                while not connection.execute(take).scalar_one():
+                    if not is_told:
+                        waits()
+                        is_told = True
+                    time.sleep(ASK_EVERY_S)
+            yield
+        finally:
+            connection.invalidate()  # the lock goes with the session, whatever state that is in
+            connection.close()
 
     def register(self, arrival: Arrival, spec: TableSpec | None) -> KnownFile:
         """Notes a file that arrived, as `files.register`. Where bytes that came before come back under a name and so

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from pydantic import PrivateAttr
 
 from resources.catalog import dirty_days, file_loads, ledger, runs, sources
+from resources.catalog.accounts import REJECT_COLUMNS, accounts_of, entries_of, moved, rejected
 from resources.catalog.file_loads import FileLoad
 from resources.catalog.ledger import Scope
 from resources.errors import ContractBroken, TidemarkError
@@ -25,12 +26,10 @@ from resources.timescale.resource import TimescaleResource, Transaction
 from resources.timescale.slices import BatchWrite, SliceWrite, TableReader
 from resources.timescale.streaming import Streamed
 from resources.timescale.table_slice import TableSlice, slice_of
+from schemas.datasets import DATASETS, Dataset
 from schemas.table_spec import TableSpec
 from schemas.tables import TABLES, stale_after
-from schemas.window import Window, day_of
-
-REJECT_COLUMNS = ["day", "unit", "rule", "reason", "raw", "source_id", "line_no"]
-ACCOUNT_COLUMNS = ["day", "unit", "read", *ledger.CLASSES]
+from schemas.window import Window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +78,8 @@ class LedgerIOManager(TimescaleIOManager):
         )
         with contextlib.suppress(*((TidemarkError,) if error else ())), self.timescale.connect() as connection:
             connection.execute(runs.ran(run))
+            if dataset := DATASETS.get(spec.dataset):
+                connection.execute(runs.describe(_described(dataset)))
             edges = [(read.table, spec.qualified) for read in spec.reads]
             if edges and not error:
                 connection.execute(runs.draw(edges, kind="table", dataset=spec.dataset, run_id=context.run_id))
@@ -110,7 +111,7 @@ class LedgerIOManager(TimescaleIOManager):
             if isinstance(write, LedgerWrite)
             else LedgerWrite(rows=write.rows, window=write.window, units=write.units)
         )
-        accounts = _accounts(write, spec)
+        accounts = accounts_of(write.accounts, write.rows, spec)
         rejects = write.rejects if write.rejects is not None else pd.DataFrame(columns=REJECT_COLUMNS)
         rows = write.rows
         while not (failures := broken_rows(rows, spec)).empty:
@@ -118,9 +119,9 @@ class LedgerIOManager(TimescaleIOManager):
             if not single.all():
                 raise ContractBroken(f"{spec.qualified}: {summary(failures[~single])}; nothing was written")
             bad = failures.drop_duplicates("index").set_index("index")
-            put_aside = _rejected(rows.loc[bad.index], bad, spec)
+            put_aside = rejected(rows.loc[bad.index], bad, spec)
             rejects = pd.concat([rejects, put_aside], ignore_index=True) if len(rejects) else put_aside
-            accounts = _moved(accounts, put_aside, spec)
+            accounts = moved(accounts, put_aside, spec)
             rows = rows.drop(index=bad.index).reset_index(drop=True)
         return replace(write, rows=rows, accounts=accounts, rejects=rejects)
 
@@ -133,7 +134,7 @@ class LedgerIOManager(TimescaleIOManager):
         write, spec = written.write, written.table_slice.spec
         if not isinstance(write, LedgerWrite) or write.accounts is None or write.rejects is None:
             raise ContractBroken(f"{spec.qualified}: a slice without accounts reached the ledger")
-        entries = _entries(write.accounts, written, spec)
+        entries = entries_of(write.accounts, written.write.rows, written.changes, spec)
         ledger.require_closed(entries, spec)
         days = _days(written.table_slice)
         units = None if write.units is None else tuple(map(str, write.units))
@@ -225,83 +226,13 @@ def _stale(changed: set[date], spec: TableSpec) -> set[tuple[str, date]]:
     return {item for day in changed for item in stale_after(spec.qualified, day, today=today)}
 
 
-def _per_day_and_unit(rows: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
-    """Rows per UTC day and unit: columns day, unit, n and, where the table has it, the newest known_at."""
-    keys = {
-        "day": day_of(rows[spec.time_column], spec.closed).dt.date if spec.time_column else pd.NaT,
-        "unit": rows[spec.unit].astype(str) if spec.unit else "",
-    }
-    known_at = (
-        rows[spec.known_at] if spec.known_at else pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us, UTC]")
+def _described(dataset: Dataset) -> runs.Described:
+    """A dataset that does not arrive in files, in the catalog's words."""
+    return runs.Described(
+        dataset=dataset.name,
+        description=dataset.description,
+        source_kind="api",
+        mode=None,
+        tables=[spec.qualified for spec in TABLES.values() if spec.dataset == dataset.name],
+        is_declared=True,
     )
-    frame = pd.DataFrame({**keys, "known_at": known_at}, index=rows.index)
-    grouped = frame.groupby(["day", "unit"], sort=True)["known_at"]
-    return grouped.agg(n="size", known_at="max").reset_index()
-
-
-def _accounts(write: LedgerWrite, spec: TableSpec) -> pd.DataFrame:
-    if write.accounts is not None:
-        accounts = write.accounts[ACCOUNT_COLUMNS].copy()
-        accounts["unit"] = accounts["unit"].astype(str)
-        return accounts
-    counted = _per_day_and_unit(write.rows, spec)
-    return pd.DataFrame(
-        {"day": counted["day"], "unit": counted["unit"], "read": counted["n"], "loaded": counted["n"]}
-    ).reindex(columns=ACCOUNT_COLUMNS, fill_value=0)
-
-
-def _rejected(rows: pd.DataFrame, failures: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
-    """The rows as rejects: the rule is the column and the check it broke."""
-    keys = _keys(rows, spec)
-    return pd.DataFrame(
-        {
-            "day": keys["day"],
-            "unit": keys["unit"],
-            "rule": failures["column"].astype(str) + ": " + failures["check"].astype(str),
-            "reason": "value "
-            + failures["failure_case"].astype(str).str.slice(0, 200)
-            + " breaks the table's contract",
-            "raw": [row.to_json(date_format="iso", force_ascii=False) for _, row in rows.iterrows()],
-            **{name: rows.get(name) for name in ("source_id", "line_no")},
-        },
-        index=rows.index,
-    ).reset_index(drop=True)
-
-
-def _keys(rows: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
-    if spec.time_column is None:
-        raise ContractBroken(f"{spec.qualified}: rows of a table without a time column cannot be put aside by day")
-    return pd.DataFrame(
-        {
-            "day": day_of(rows[spec.time_column], spec.closed).dt.date,
-            "unit": rows[spec.unit].astype(str) if spec.unit else "",
-        },
-        index=rows.index,
-    )
-
-
-def _moved(accounts: pd.DataFrame, rejects: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
-    """The accounts with the rejects moved from loaded to quarantined.
-
-    Raises:
-        ContractBroken: more rows break the contract than were loaded: the computation made them up.
-    """
-    moved = rejects.groupby(["day", "unit"]).size().rename("moved")
-    joined = accounts.merge(moved, how="left", left_on=["day", "unit"], right_index=True)
-    count = joined.pop("moved").fillna(0).astype("int64")
-    if (count > joined["loaded"]).any():
-        raise ContractBroken(
-            f"{spec.qualified}: rows that nobody loaded break the table's contract, e.g. {rejects['rule'].iloc[0]}, "
-            f"{rejects['raw'].iloc[0][:500]}; nothing was written"
-        )
-    return joined.assign(loaded=joined["loaded"] - count, quarantined=joined["quarantined"] + count)
-
-
-def _entries(accounts: pd.DataFrame, written: Written, spec: TableSpec) -> pd.DataFrame:
-    """Accounts joined with what the table holds and what the write changed, one row per day and unit."""
-    keys = ["day", "unit"]
-    held = _per_day_and_unit(written.write.rows, spec).rename(columns={"n": "written"})
-    changed = written.changes.counts.assign(unit=lambda counts: counts["unit"].fillna("").astype(str))
-    entries = accounts.merge(held, how="outer", on=keys).merge(changed, how="outer", on=keys)
-    counts = list(ledger.COUNTS)
-    return entries.assign(**{name: pd.to_numeric(entries[name]).fillna(0).astype("int64") for name in counts})

@@ -35,7 +35,7 @@ class Planned:
     columns: tuple[Column, ...]
     """The file's own schema, for the registry."""
     extra: Mapping[str, str]
-    """Columns (c0, c1, ...) nobody declared, by their name as read."""
+    """Columns (c0, c1, ...) nobody declared, each with its key in `extra`: its name as read, if it is its alone."""
     notes: tuple[str, ...]
     """What a person should look at: ambiguous or similar columns, conventions that cannot be decided."""
 
@@ -53,7 +53,7 @@ def found_columns(header: Sequence[str] | None, column_count: int, dataset: File
     """Which column of the file is which declared one. Without a header they are the declared ones, in order.
 
     Raises:
-        RejectedFile: a column that may not be empty is missing, or the schema is frozen and another one arrived.
+        RejectedFile: a column that may not be empty is missing, or the schema is frozen and the file has another one.
     """
     declared = [
         Declared(
@@ -91,18 +91,20 @@ def plan_declared(found: FoundColumns, guesses: Sequence[Guess], dataset: FileDa
     event = mapping.of_declared[dataset.event_time]
     plans.append(Plan(name=EVENT_TEXT, source=guesses[event].column, kind=Kind.TEXT))
     of_index = {index: name for name, index in mapping.of_declared.items()}
-    fresh = iter(physical_names([names[index] for index in mapping.unmatched]))
+    physical = physical_names(names)
+    of_name = {plan.name: plan for plan in plans}
     columns = tuple(
-        _column(of_index.get(index) or f"extra.{next(fresh)}", names[index], guess)
+        _column(name, names[index], guess, of_name[name].convention)
+        if (name := of_index.get(index))
+        else _column(f"extra.{physical[index]}", names[index], guess, guess.convention)
         for index, guess in enumerate(guesses)
     )
     return Planned(
         spec=spec,
         plans=tuple(plans),
         columns=columns,
-        extra={guesses[index].column: names[index] for index in mapping.unmatched},
-        # Single cells of a declared column that do not convert are put aside one by one, each with its reason.
-        notes=(*found.notes, *_ambiguities([guess for guess in guesses if not guess.failing], names)),
+        extra={guesses[index].column: _key(index, names, physical) for index in mapping.unmatched},
+        notes=(*found.notes, *(f"{plan.name}: {plan.doubt}" for plan in plans if plan.doubt)),
     )
 
 
@@ -168,33 +170,44 @@ def _names(
     )
 
 
+def _key(index: int, names: Sequence[str], physical: Sequence[str]) -> str:
+    """The column's name as read; where that is empty or not its alone, the one the registry knows it by."""
+    return names[index] if names[index].strip() and names.count(names[index]) == 1 else physical[index]
+
+
 def _require(mapping: ColumnMapping, names: Sequence[str], dataset: FileDataset, notes: Sequence[str]) -> None:
     listed = ", ".join(map(escaped, names))[:500]
     hint = f" ({'; '.join(map(escaped, notes))[:500]})" if notes else ""
+    added = [escaped(names[index]) for index in mapping.unmatched]
+    absent = [name for name in dataset.data_columns if name not in mapping.of_declared]
+    if dataset.mode is Mode.FREEZE and (added or absent):
+        told = [f"{word} {', '.join(found)[:500]}" for word, found in (("added", added), ("missing", absent)) if found]
+        raise RejectedFile(
+            "frozen_schema",
+            f"{dataset.name} is frozen and the file has other columns, {'; '.join(told)}{hint}: mend the file, or the "
+            "declaration",
+        )
     if mapping.missing:
         raise RejectedFile(
             "missing_column",
             f"{dataset.name} needs {', '.join(mapping.missing)}; the file has {listed}{hint}: rename the columns, or "
             "declare the names they have as aliases",
         )
-    frozen = [index for index in mapping.unmatched if dataset.mode is Mode.FREEZE]
-    if frozen:
-        raise RejectedFile(
-            "frozen_schema",
-            f"{dataset.name} is frozen and declares no {', '.join(escaped(names[index]) for index in frozen)}{hint}: "
-            "declare the columns, or take them out of the file",
-        )
 
 
 def _declared_plan(name: str, mapping: ColumnMapping, guesses: Sequence[Guess], dataset: FileDataset) -> Plan:
-    arrival = dataset.arrival(name)
+    arrival, kind = dataset.arrival(name), kind_of(dtypes_of(dataset.staging)[name])
     index = mapping.of_declared.get(name)
     guess = guesses[index] if index is not None else None
+    reading = guess.reading(kind) if guess else None
+    # Text is what is written, whatever it may look like besides: `NA` and `007` stay as they are.
+    plain = Convention() if kind is Kind.TEXT else declared_convention(name, dataset)
     return Plan(
         name=name,
         source=guess.column if guess else None,
-        kind=kind_of(dtypes_of(dataset.staging)[name]),
-        convention=guess.convention if guess else Convention(),
+        kind=kind,
+        convention=reading.convention if reading else plain,
+        doubt=reading.doubt if reading else None,
         nullable=dataset.staging.to_schema().columns[name].nullable,
         categories=arrival.categories,
         minimum=arrival.minimum,
@@ -234,8 +247,8 @@ def _known_names(known: Sequence[Column]) -> dict[tuple[str, int], str]:
     return names
 
 
-def _column(name: str, original: str, guess: Guess) -> Column:
-    return Column(name=name, original=original, kind=guess.kind.value, convention=guess.convention.to_dict())
+def _column(name: str, original: str, guess: Guess, convention: Convention) -> Column:
+    return Column(name=name, original=original, kind=guess.kind.value, convention=convention.to_dict())
 
 
 def _told(mapping: ColumnMapping, names: Sequence[str]) -> list[str]:

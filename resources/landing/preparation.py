@@ -28,13 +28,13 @@ from resources.landing.planning import (
 )
 from resources.landing.readers.hints import Hints
 from resources.landing.readers.load import read
+from resources.landing.row_batches import PIECE_ROWS, gathered
+from resources.landing.row_width import NARROW, ROW_BYTES, width
 from resources.landing.text_table import REJECTS, ROWS, TextTable
-from schemas.file_dataset import FileDataset, Mode
+from schemas.file_dataset import OWN_COLUMNS, FileDataset, Mode
 from schemas.schema_versions import Column
 from schemas.table_spec import TableSpec
 from schemas.window import midnight
-
-BATCH_ROWS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class Prepared:
         """A cursor of its own: another query on the same one would end the stream."""
         cursor = self.table.connection.cursor()
         cursor.execute("SET TimeZone = 'UTC'")
-        yield from cursor.sql(query, params=dict(values)).to_arrow_reader(BATCH_ROWS)
+        yield from gathered(cursor.sql(query, params=dict(values)).to_arrow_reader(PIECE_ROWS))
 
 
 @contextmanager
@@ -107,10 +107,12 @@ def prepared(
     with read(path, work_dir, limits, _hints(dataset)) as table:
         _require_rows(table, dataset)
         guesses, planned = _planned(table, declaration)
+        _require_columns(planned.spec, limits)
         total = table.count(ROWS) + table.count(REJECTS)
         casted = cast(table, planned.plans)
         if dataset is not None:
             _put_aside_by_time(table, dataset, arrived_at)
+        _put_aside_too_wide(table, planned)
         rows, rejected = table.count(TYPED), table.count(REJECTS)
         if rows + rejected != total:
             raise LedgerNotClosed(f"{path.name}: {total} records, but {rows} rows and {rejected} put aside")
@@ -160,6 +162,16 @@ def _require_rows(table: TextTable, dataset: FileDataset | None) -> None:
         )
 
 
+def _require_columns(spec: TableSpec, limits: Limits) -> None:
+    """The columns of all files of a dataset nobody declared are those of one table."""
+    if (columns := len(spec.columns) - len(OWN_COLUMNS)) > limits.columns:
+        raise RejectedFile(
+            "too_many_columns",
+            f"with this file {spec.qualified} would have {columns:,} columns, {limits.columns:,} are allowed: drop "
+            "files of another kind into a folder of their own",
+        )
+
+
 def _require_whole(table: TextTable, dataset: FileDataset | None, rejected: int) -> None:
     """A frozen dataset takes a file whole or not at all."""
     if dataset is None or dataset.mode is not Mode.FREEZE or not rejected:
@@ -179,23 +191,32 @@ def _put_aside_by_time(table: TextTable, dataset: FileDataset, arrived_at: datet
 
     The future counts from the file's arrival, so that the same file has the same rows whenever it is read again.
     """
-    event, connection = identifier(dataset.event_time), table.connection
+    event = identifier(dataset.event_time)
     first, last = midnight(date.fromisoformat(dataset.first_day)), arrived_at + dataset.future_tolerance
+    too_late = f"it is about a time after {last.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     for rule, condition, bound, reason in (
         ("before the first day", f"{event} < $bound", first, f"it is about a time before {dataset.first_day}"),
-        (
-            "in the future",
-            f"{event} > $bound",
-            last,
-            f"it is about a time after {last.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
-        ),
+        ("in the future", f"{event} > $bound", last, too_late),
     ):
-        connection.execute(
-            f"INSERT INTO {REJECTS} SELECT t.line_no, t.line_count, {_raw(table)}, $rule, $reason "
-            f"FROM {TYPED} AS t JOIN {ROWS} AS r USING (line_no) WHERE t.{condition}",
-            {"bound": bound, "rule": f"{dataset.event_time}: {rule}", "reason": reason},
-        )
-        connection.execute(f"DELETE FROM {TYPED} WHERE {condition}", {"bound": bound})
+        _put_aside(table, condition, f"{dataset.event_time}: {rule}", reason, bound=bound)
+
+
+def _put_aside_too_wide(table: TextTable, planned: Planned) -> None:
+    """Rows that no page of the database holds."""
+    if len(planned.plans) > NARROW:
+        reason = f"with {len(planned.plans):,} columns it is wider than a row of the database may be: leave some empty"
+        _put_aside(table, f"{width(planned.plans)} > {ROW_BYTES}", "too wide", reason)
+
+
+def _put_aside(table: TextTable, condition: str, rule: str, reason: str, **values: object) -> None:
+    """Moves typed rows to the rejects."""
+    fitting = f"SELECT line_no FROM {TYPED} WHERE {condition}"
+    table.connection.execute(
+        f"INSERT INTO {REJECTS} SELECT r.line_no, r.line_count, {_raw(table)}, $rule, $reason "
+        f"FROM {ROWS} AS r WHERE r.line_no IN ({fitting}) ORDER BY r.rowid",
+        {"rule": rule, "reason": reason, **values},
+    )
+    table.connection.execute(f"DELETE FROM {TYPED} WHERE {condition}", values or None)
 
 
 def _event_days(table: TextTable, dataset: FileDataset | None) -> list[date]:

@@ -3,9 +3,7 @@
 Belongs here: configuration of the zone. Does not belong here: what happens to a file (`assets_pkg/staging/`).
 """
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +11,8 @@ import dagster as dg
 from pydantic import Field
 
 from resources.landing.limits import Limits
+from resources.landing.places.place import told
+from resources.landing.scratch import scratch_folder
 from resources.landing.zone import LandingZone
 
 
@@ -29,7 +29,11 @@ class LandingResource(dg.ConfigurableResource):
     workers: int = Field(default=2, ge=1, description="files of one run that are read at the same time")
 
     def zone(self) -> LandingZone:
-        """The zone itself; errors as `LandingZone`."""
+        """The zone itself.
+
+        Raises:
+            SourceUnavailable: neither it nor the work folder can be used now; and errors as `LandingZone`.
+        """
         zone = LandingZone(self.url, endpoint_url=self.endpoint_url or None, work_dir=self._work_dir())
         zone.prepare()
         return zone
@@ -45,13 +49,12 @@ class LandingResource(dg.ConfigurableResource):
         standard = Limits()
         return Limits(memory_bytes=standard.memory_bytes // self.workers)
 
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """A folder for one file; gone afterwards."""
-        with tempfile.TemporaryDirectory(prefix="file_", dir=self._work_dir()) as folder:
-            yield Path(folder)
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A folder for one file, gone afterwards; errors as `scratch_folder`."""
+        return scratch_folder(self._work_dir())
 
     def _work_dir(self) -> Path:
         folder = Path(self.work_dir)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with told(self.work_dir):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder

@@ -116,7 +116,7 @@ class LandingZone:
         with self._place.local(snapshot.path) as path:
             yield path
 
-    def archive(self, snapshot: Snapshot, seen: Sequence[Seen], at: datetime) -> str:
+    def archive(self, snapshot: Snapshot, seen: Sequence[Seen], at: datetime, *, refused: str | None = None) -> str:
         """Keep the snapshot for good, then delete the files it was taken of, then the snapshot.
 
         A file that has another content by now is a new version: it stays, and the next look sees it.
@@ -124,6 +124,7 @@ class LandingZone:
         Args:
             seen: the file, and others with the same content.
             at: names the archived file. Give the same again when trying again (`snapshot.taken_at` is the same).
+            refused: where `reject` kept the file, if it is loaded after all; then its bytes come from there, and leave.
 
         Returns:
             The path of the archived file, relative to the root.
@@ -133,14 +134,17 @@ class LandingZone:
             CorruptSource: something else lies where the file would be kept.
         """
         target = archived_path(snapshot, seen[0].path, at)
-        self._keep(snapshot, target)
+        self._keep(refused or snapshot.path, target, snapshot.sha256)
         self._let_go(snapshot, seen)
+        if refused:
+            self._place.remove(refused)
+            self._place.remove(f"{refused}.reason.txt")
         return target
 
     def reject(self, snapshot: Snapshot, seen: Sequence[Seen], at: datetime, reason: str) -> str:
         """As `archive`, but in `rejected/`, with a file beside it that says what is wrong and what to do."""
         target = rejected_path(snapshot, seen[0].path.rsplit("/", 1)[-1], at)
-        self._keep(snapshot, target)
+        self._keep(snapshot.path, target, snapshot.sha256)
         with self._place.draft(target.rpartition("/")[0]) as draft:
             draft.write(reason_text(snapshot, seen, at, reason).encode("utf-8"))
             draft.keep(f"{target}.reason.txt", is_new=True)
@@ -237,13 +241,13 @@ class LandingZone:
             content_changed=(stamp.size, stamp.version) != (seen.size, seen.version),
         )
 
-    def _keep(self, snapshot: Snapshot, target: str) -> None:
+    def _keep(self, path: str, target: str, sha256: str) -> None:
         try:
-            if self._place.stamp(target) is None and self._place.copy_new(snapshot.path, target):
+            if self._place.stamp(target) is None and self._place.copy_new(path, target):
                 return
         except SourceVanished as error:
-            raise SourceUnavailable(f"the snapshot {snapshot.path} is gone: take it again") from error
-        if digest_of(self._place.chunks(target, self._stamp(target))) != snapshot.sha256:
+            raise SourceUnavailable(f"the snapshot {path} is gone: take it again") from error
+        if digest_of(self._place.chunks(target, self._stamp(target))) != sha256:
             raise CorruptSource(f"{target} exists and holds something else: it was left alone; move it away")
 
     def _let_go(self, snapshot: Snapshot, seen: Sequence[Seen]) -> None:

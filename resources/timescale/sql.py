@@ -60,6 +60,8 @@ def table_of(spec: TableSpec) -> sa.Table:
         sa.Index(_index_name(spec, spec.time_column), table.c[spec.time_column])
     if spec.event_time:
         sa.Index(_index_name(spec, spec.event_time), table.c[spec.event_time])
+    for name in spec.indexes:
+        sa.Index(_index_name(spec, name), table.c[name])
     if spec.has_rivals:
         sa.Index(_index_name(spec, "fact"), *(table.c[name] for name in spec.fact_key))
     return table

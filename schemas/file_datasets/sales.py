@@ -32,6 +32,7 @@ DATASET = FileDataset(
     event_time="transaction_date",
     key=("transaction_id",),
     entities=("region", "product_name"),
+    indexes=("customer_id",),
     metrics=(
         Metric(
             name="revenue",

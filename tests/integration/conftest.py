@@ -4,14 +4,19 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 
 from resources.timescale import server
 from resources.timescale.resource import TimescaleResource, engine_of, plain_url
+from schemas.file_datasets import file_datasets
+from tests.file_graph import FileGraph
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +66,23 @@ def database_url(request: pytest.FixtureRequest) -> str:
 def timescale(database_url: str) -> TimescaleResource:
     """The resource on an empty database, once per kind of server."""
     return TimescaleResource(database_url=database_url)
+
+
+@pytest.fixture
+def graph_under(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., FileGraph]]:
+    """Builds the graph under other declarations, as `graph_under(sales={"timezone": "Europe/Berlin"})`; the next one
+    built finds the same database and the same folder. Pictures take longer than all else, and others test them."""
+    monkeypatch.setattr("assets_pkg.quality.file_assets._show", lambda *_, **__: None)
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def built(**declared: dict[str, Any]) -> FileGraph:
+            for name, changes in declared.items():
+                monkeypatch.setitem(file_datasets(), name, replace(file_datasets()[name], **changes))
+            return FileGraph(postgres_url, tmp_path, instance)
+
+        yield built
 
 
 def _own_database(server_url: str) -> Iterator[str]:

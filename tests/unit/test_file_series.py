@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from assets_pkg.timeseries.file_series import ACTIVE_LOOK_BACK, OUTCOMES, REJECT_COLUMNS, Cleaned, series_of
-from resources.catalog.io_manager import ACCOUNT_COLUMNS
-from resources.catalog.io_manager import REJECT_COLUMNS as LEDGER_REJECT_COLUMNS
+from assets_pkg.timeseries.file_series import OUTCOMES, REJECT_COLUMNS, Cleaned, series_of
+from resources.catalog.accounts import ACCOUNT_COLUMNS
+from resources.catalog.accounts import REJECT_COLUMNS as LEDGER_REJECT_COLUMNS
 from schemas.base import conform
 from schemas.file_dataset import FileDataset, Metric
 from schemas.file_datasets.meters import DATASET as METERS
 from schemas.file_datasets.sales import DATASET as SALES
-from schemas.file_tables import tables_of
+from schemas.file_tables import ACTIVE_FOR, tables_of
 from schemas.window import ONE_DAY, Window
 
 DAY = date(2024, 3, 10)
@@ -445,7 +445,7 @@ def test_a_combination_is_zero_for_as_long_as_it_is_active(days_before: int, is_
     rows = series_of(frame, SALES, window, known_entities=known).rows
     there = rows[(rows["region"] == "South") & (rows["datetime_utc"] == START)]
     assert (len(there) > 0) is is_zero
-    assert ACTIVE_LOOK_BACK == 28 * ONE_DAY
+    assert ACTIVE_FOR == 28 * ONE_DAY
 
 
 def test_a_day_without_a_row_is_unknown() -> None:

@@ -6,6 +6,7 @@ Belongs here: reading the signs of a sample. Does not belong here: deciding (`in
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
@@ -51,6 +52,9 @@ TIME_HINTS = re.compile(
 )
 """Words in a column's name by which whole numbers may be counts since 1970."""
 
+DECIMALS = (None, ".", ",")
+THOUSANDS = (None, ",", ".", " ", "'")
+
 BETWEEN_DIGITS = re.compile(r"(?<=\d)([.,'’]|[^\S\n])(?=\d)|(?<!\d)([.,])(?=\d)|(?<=\d)([.,])(?!\d)", re.ASCII)
 EXPONENT = re.compile(r"\d[eE][+-]?\d", re.ASCII)
 TRAILING_MINUS = re.compile(rf"[\d.,]\s*[{MINUS}]", re.ASCII)
@@ -79,7 +83,8 @@ def candidates(cells: Collection[str], header: str | None, declared: Convention)
     if values:
         found += _stamps(values)
         numbers = list(_numbers(values))
-        if declared.epoch_unit or TIME_HINTS.search(header or ""):
+        # Only what is declared to be an instant has a zone declared.
+        if declared.epoch_unit or declared.timezone or TIME_HINTS.search(header or ""):
             found += _epochs(values)
         found += numbers
     return [_with(declared, candidate) for candidate in found if _agrees(declared, candidate)]
@@ -139,29 +144,31 @@ def _numbers(cells: list[str]) -> Iterator[Candidate]:
         for cell, text, rest in pairs
         if re.search("[0-9]", text) and (not rest or _is_currency(rest))
     ]
-    currencies = {rest for *_, rest in numeric if rest}
-    if len(numeric) < LIKELY * len(cells) or len(currencies) > 1:
+    currencies = Counter(rest for *_, rest in numeric if rest)
+    currency = max(currencies, key=currencies.__getitem__, default=None)
+    numeric = [one for one in numeric if one[2] in ("", currency)]
+    if len(numeric) < LIKELY * len(cells) or (currency and 2 * currencies[currency] <= currencies.total()):
         return
-    texts = [text for _, text, _ in numeric]
+    texts = [text.replace(currency or "", "") for _, text, _ in numeric]
     base = Convention(
         native_digits=any(cell != text for cell, text, _ in numeric),
-        currency=next(iter(currencies), None),
+        currency=currency,
         percent=any("%" in text for text in texts),
         parentheses=any("(" in text for text in texts),
         trailing_minus=any(TRAILING_MINUS.search(text) for text in texts),
     )
-    if base.currency:
-        texts = [text.replace(base.currency, "") for text in texts]
     signs = {_plain_sign(match.group()) for text in texts for match in BETWEEN_DIGITS.finditer(text)}
     has_exponent = any(EXPONENT.search(text) for text in texts)
     if not signs and has_exponent:
         yield Candidate(kind=Kind.NUMBER, convention=replace(base, decimal="."), needs_sign_of_fraction=True)
         return
-    for decimal in (None, ".", ","):
-        for thousands in (None, ",", ".", " ", "'"):
-            if {decimal, thousands} - {None} == signs and _fits(texts, decimal, thousands):
-                kind = Kind.NUMBER if decimal else Kind.INTEGER
-                yield Candidate(kind=kind, convention=replace(base, decimal=decimal, thousands=thousands))
+    pairs_of_signs = [(decimal, thousands) for decimal in DECIMALS for thousands in THOUSANDS]
+    fitting = [pair for pair in pairs_of_signs if {*pair} - {None} <= signs and _fits(texts, *pair)]
+    # A sign that only broken cells have must not hide how the others are written.
+    whole = [pair for pair in fitting if {*pair} - {None} == signs] or [pair for pair in fitting if any(pair)]
+    for decimal, thousands in whole:
+        kind = Kind.NUMBER if decimal else Kind.INTEGER
+        yield Candidate(kind=kind, convention=replace(base, decimal=decimal, thousands=thousands))
 
 
 def _fits(texts: list[str], decimal: str | None, thousands: str | None) -> bool:

@@ -7,7 +7,7 @@ cell (`conversion.py`), choosing kind and convention (`inference.py`).
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from resources.errors import ConfigurationError, LedgerNotClosed
@@ -27,6 +27,7 @@ ROW_KEY = "row key"
 IN_DOUBT = "in doubt"
 """Columns while casting; no physical name has a space."""
 FOUND = "bad cells found"
+DOUBT_RULE = "ambiguous"
 CELL_SHOWN = 200
 """Characters of a cell that a reason shows."""
 
@@ -53,6 +54,8 @@ class Plan:
     maximum: float | None = None
     on_failure: Literal["row", "cell"] = "row"
     """Whether a bad cell rejects its row, or becomes NULL and is recorded in `bad_cells`."""
+    doubt: str | None = None
+    """Why nobody can tell how the cells are to be read, and what to declare: then every one of them is bad."""
 
     def __post_init__(self) -> None:
         ranged = self.minimum is not None or self.maximum is not None
@@ -89,11 +92,11 @@ def cast(table: TextTable, plans: Sequence[Plan]) -> Casted:
         LedgerNotClosed: rows were lost or doubled.
     """
     _check(table, plans)
-    columns = [_Column(plan) for plan in plans]
+    columns = [_Column(place, plan) for place, plan in enumerate(plans)]
     connection = table.connection
     rejects_before = table.count(REJECTS)
     connection.execute(_typed_statement(table, columns)).fetchall()
-    connection.execute(_found_statement(columns)).fetchall()
+    connection.execute(_found_statement(table, _doubtful(table, columns))).fetchall()
     connection.execute(_rejects_statement(table)).fetchall()
     fatal_rows = f"SELECT row_key FROM {identifier(FOUND)} WHERE fatal"
     connection.execute(
@@ -122,18 +125,22 @@ def cast(table: TextTable, plans: Sequence[Plan]) -> Casted:
 class _Column:
     """The SQL of one plan, over a row of cells and its converted values `v0`, `v1`, ..."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, place: int, plan: Plan) -> None:
+        self.place = place
         self.plan = plan
+        self.value = f"v{place}"
         self.cell = plan.source or "NULL::VARCHAR"
         self.conversion: Conversion = conversion(self.cell, plan.kind, plan.convention)
+        if plan.doubt is not None:
+            self.conversion = replace(self.conversion, value="NULL", rule=literal(DOUBT_RULE), noted=None)
 
     @property
     def converted(self) -> str:
         return f"({self.conversion.value})::{SQL_TYPES[self.plan.kind]}" if self.plan.source else "NULL"
 
-    def limits(self, value: str) -> list[tuple[str, str]]:
-        """Rules and the conditions, over a value, that break them."""
-        plan, broken = self.plan, []
+    def limits(self) -> list[tuple[str, str]]:
+        """Rules and the conditions, over the value, that break them."""
+        plan, value, broken = self.plan, self.typed_value, []
         if plan.minimum is not None:
             broken.append(("below minimum", f"{value} < {_bound(plan.minimum, plan.kind, math.ceil)}"))
         if plan.maximum is not None:
@@ -143,31 +150,37 @@ class _Column:
             broken.append(("not a category", f"NOT {known}"))
         return broken
 
-    def kept(self, value: str) -> str:
-        """The value, or NULL if it is beyond the limits."""
-        conditions = [condition for _, condition in self.limits(value)]
-        return f"CASE WHEN NOT ({' OR '.join(conditions)}) THEN {value} END" if conditions else value
+    @property
+    def typed_value(self) -> str:
+        return f"{self.value}::{SQL_TYPES[self.plan.kind]}"
 
-    def in_doubt(self, value: str) -> str:
+    def kept(self) -> str:
+        """The value, or NULL if it is beyond the limits."""
+        conditions = [condition for _, condition in self.limits()]
+        within = f"CASE WHEN NOT ({' OR '.join(conditions)}) THEN {self.typed_value} END"
+        return within if conditions else self.typed_value
+
+    def in_doubt(self) -> str:
         """Whether there may be something to say of the cell; the exact rule is looked for in those rows only."""
         if self.plan.source is None:
             return str(not self.plan.nullable)
         if_null = f"NOT {self.conversion.missing}" if self.plan.nullable else "TRUE"
-        others = [condition for _, condition in self.limits(value)]
+        others = [condition for _, condition in self.limits()]
         others += [self.conversion.noted] if self.conversion.noted else []
         # CASE looks at the few cells without a value only, where OR would at all of them
-        return f"CASE WHEN {value} IS NULL THEN {if_null} ELSE {' OR '.join(others) or 'FALSE'} END"
+        return f"CASE WHEN {self.value} IS NULL THEN {if_null} ELSE {' OR '.join(others) or 'FALSE'} END"
 
-    def found(self, place: int, value: str) -> str:
+    def found(self) -> str:
         """A struct: the rule the cell breaks (NULL: none) and whether that is fatal."""
         plan = self.plan
         when_missing = "NULL" if plan.nullable else "'null'"
-        cases = [(self.conversion.missing, when_missing), (f"{value} IS NULL", self.conversion.rule)]
-        cases += [(condition, literal(rule)) for rule, condition in self.limits(value)]
+        cases = [(self.conversion.missing, when_missing), (f"{self.value} IS NULL", self.conversion.rule)]
+        cases += [(condition, literal(rule)) for rule, condition in self.limits()]
         cases += [(self.conversion.noted, literal(LEAP_RULE))] if self.conversion.noted else []
         rule = f"CASE {' '.join(f'WHEN {condition} THEN {rule}' for condition, rule in cases)} END"
         return (
-            f"{{'place': {place}, 'column_name': {literal(plan.name)}, 'raw': {self.cell}, 'rule': {rule},"
+            f"{{'place': {self.place}, 'column_name': {literal(plan.name)}, 'raw': {self.cell}, 'rule': {rule},"
+            f" 'why': {literal(plan.doubt) if plan.doubt else 'NULL::VARCHAR'},"
             f" 'fatal': {plan.is_fatal}, 'nullable': {plan.nullable}}}"
         )
 
@@ -184,29 +197,51 @@ def _check(table: TextTable, plans: Sequence[Plan]) -> None:
 
 
 def _typed_statement(table: TextTable, columns: list[_Column]) -> str:
-    converted = [f"{column.converted} AS v{number}" for number, column in enumerate(columns)]
-    inner = f"SELECT {', '.join(['rowid AS row_key', 'line_no', 'line_count', *table.columns, *converted])} FROM {ROWS}"
     outer = [f"row_key AS {identifier(ROW_KEY)}", "line_no", "line_count"]
-    for number, column in enumerate(columns):
-        value = f"v{number}::{SQL_TYPES[column.plan.kind]}"
-        outer.append(f"{column.kept(value)} AS {identifier(column.plan.name)}")
-    doubts = [column.in_doubt(f"v{number}") for number, column in enumerate(columns)]
+    outer += [f"{column.kept()} AS {identifier(column.plan.name)}" for column in columns]
+    doubts = [column.in_doubt() for column in columns]
     outer.append(f"{' OR '.join(['FALSE', *doubts])} AS {identifier(IN_DOUBT)}")
-    return f"CREATE TABLE {TYPED} AS SELECT {', '.join(outer)} FROM ({inner})"
+    return f"CREATE TABLE {TYPED} AS SELECT {', '.join(outer)} FROM ({_converted_rows(table, columns)})"
 
 
-def _found_statement(columns: list[_Column]) -> str:
+def _converted_rows(table: TextTable, columns: list[_Column]) -> str:
+    """The rows of text with `v0`, `v1`, ... beside their cells, so that each value is computed once."""
+    converted = [f"{column.converted} AS {column.value}" for column in columns]
+    return f"SELECT {', '.join(['rowid AS row_key', 'line_no', 'line_count', *table.columns, *converted])} FROM {ROWS}"
+
+
+def _doubtful(table: TextTable, columns: list[_Column]) -> list[_Column]:
+    """The columns to look at again: to compute all rules of a wide table takes long, even for no row at all."""
+    if not columns:
+        return []
+    values = ", ".join(f"t.{identifier(column.plan.name)} AS {column.value}" for column in columns)
+    cells = ", ".join(f"r.{name}" for name in ("line_no", *table.columns))
+    tests = ", ".join(f"bool_or({column.in_doubt()})" for column in columns)
+    rows = (
+        f"SELECT {cells}, {values} FROM {ROWS} r JOIN {TYPED} t ON r.rowid = t.{identifier(ROW_KEY)}"
+        f" WHERE t.{identifier(IN_DOUBT)}"
+    )
+    (found,) = table.connection.execute(f"SELECT {tests} FROM ({rows})").fetchall()
+    return [column for column, is_doubtful in zip(columns, found, strict=True) if is_doubtful]
+
+
+def _found_statement(table: TextTable, columns: list[_Column]) -> str:
     doubtful = f"SELECT {identifier(ROW_KEY)} FROM {TYPED} WHERE {identifier(IN_DOUBT)}"
-    found = [column.found(place, f"({column.converted})") for place, column in enumerate(columns)]
-    empty = "{'place': 0, 'column_name': '', 'raw': '', 'rule': NULL::VARCHAR, 'fatal': FALSE, 'nullable': TRUE}"
-    each = f"SELECT rowid AS row_key, line_no, unnest([{', '.join([empty, *found])}]) AS cell FROM {ROWS}"
+    found = [column.found() for column in columns]
+    empty = (
+        "{'place': 0, 'column_name': '', 'raw': '', 'rule': NULL::VARCHAR, 'why': NULL::VARCHAR,"
+        " 'fatal': FALSE, 'nullable': TRUE}"
+    )
+    rows = f"{_converted_rows(table, columns)} WHERE rowid IN ({doubtful})"
+    each = f"SELECT row_key, line_no, unnest([{', '.join([empty, *found])}]) AS cell FROM ({rows})"
     return (
         f"CREATE TEMP TABLE {identifier(FOUND)} AS SELECT row_key, line_no, cell.place AS place,"
         " cell.column_name AS column_name, cell.raw AS raw, cell.rule AS rule,"
         f" cell.rule <> {literal(LEAP_RULE)} AND cell.fatal"
         f" AND NOT (cell.rule = {literal(NAN_RULE)} AND cell.nullable) AS fatal,"
-        f" concat(cell.column_name, ': ', cell.rule, ': ' || to_json(left(cell.raw, {CELL_SHOWN}))::VARCHAR) AS reason"
-        f" FROM ({each} WHERE rowid IN ({doubtful})) WHERE cell.rule IS NOT NULL"
+        " concat(cell.column_name, ': ', cell.rule, ', ' || cell.why,"
+        f" ': ' || to_json(left(cell.raw, {CELL_SHOWN}))::VARCHAR) AS reason"
+        f" FROM ({each}) WHERE cell.rule IS NOT NULL"
     )
 
 

@@ -18,6 +18,8 @@ from resources.landing.text_table import ROWS, TextTable
 
 SAMPLED_ROWS = 1_000
 """Rows looked at for candidates: half of them the first ones, the rest evenly over the file."""
+SAMPLED_CELLS = 100_000
+"""In wide tables fewer rows are looked at, so that there are no more cells."""
 COUNTEREXAMPLES = 200
 EXAMPLE_SHOWN = 60
 TRIED_AT_ONCE = 40
@@ -55,7 +57,7 @@ def count_present(table: TextTable) -> dict[str, int]:
 
 def sample(table: TextTable, rows: int) -> dict[str, list[str]]:
     """Cells of each column that are neither NULL nor empty, from the beginning and from all over the file."""
-    half = SAMPLED_ROWS // 2
+    half = min(SAMPLED_ROWS, SAMPLED_CELLS // max(1, table.column_count)) // 2
     chosen = f"rowid < {half} OR rowid % {max(1, rows // half)} = 0"
     found = table.connection.execute(f"SELECT {', '.join(table.columns) or 0} FROM {ROWS} WHERE {chosen}").fetchall()
     return {column: [row[place] for row in found if row[place]] for place, column in enumerate(table.columns)}
@@ -85,6 +87,15 @@ def counterexamples(table: TextTable, finding: Finding) -> list[str]:
     unexplained = f"{_is_left(column, candidate)} AND NOT {_is_word(column, candidate)}"
     query = f"SELECT {column} FROM {ROWS} WHERE {unexplained} LIMIT {COUNTEREXAMPLES}"
     return [cell for (cell,) in table.connection.execute(query).fetchall()]
+
+
+def differ(table: TextTable, one: Finding, other: Finding) -> bool:
+    """Whether two candidates make different values of some cell that both convert."""
+    values = [
+        conversion(one.column, finding.candidate.kind, finding.candidate.convention).value for finding in (one, other)
+    ]
+    query = f"SELECT 1 FROM {ROWS} WHERE ({values[0]}) <> ({values[1]}) LIMIT 1"
+    return table.connection.execute(query).fetchone() is not None
 
 
 def missing_words(table: TextTable, column: str) -> list[str]:

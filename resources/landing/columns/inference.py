@@ -4,7 +4,7 @@ Belongs here: deciding, and saying why nothing was decided. Does not belong here
 trying them on the cells (`evidence.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from resources.landing.columns.candidates import candidates
@@ -12,6 +12,7 @@ from resources.landing.columns.evidence import (
     Finding,
     count_present,
     counterexamples,
+    differ,
     first_present,
     missing_words,
     sample,
@@ -30,6 +31,16 @@ WORTH_SAYING = 0.5
 UNDECIDED = 0.5
 HINTED = 0.9
 """Confidence in counts since 1970, which rests on the column's name as well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The best way to read a column as one of `kinds`, for who knows that it is one, even if not every cell fits."""
+
+    kinds: tuple[Kind, ...]
+    convention: Convention
+    doubt: str | None
+    """Why it is no better than another one that makes something else of the same cells, and what to declare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +64,11 @@ class Guess:
     """For a column that stays text: what it may be, and what to declare or repair; None: it is plainly text."""
     proposed: Kind | None = None
     """The kind that `ambiguous` is about."""
+    readings: tuple[Reading, ...] = ()
+
+    def reading(self, kind: Kind) -> Reading | None:
+        """The best way to read the column as `kind`; None if hardly a cell looks like it, or if it is text."""
+        return next((one for one in self.readings if kind in one.kinds), None)
 
 
 def infer(table: TextTable, declared: Mapping[str, Convention] | None = None) -> list[Guess]:
@@ -97,6 +113,7 @@ def _decide(table: TextTable, column: str, findings: list[Finding], values: int,
         missing=rows - values,
         failing=0,
         ambiguous=None,
+        readings=tuple(_readings(table, findings)),
     )
     fitting = [finding for finding in findings if _fits(finding, values)]
     telling = next((kinds for kinds in MOST_TELLING if any(finding.candidate.kind in kinds for finding in fitting)), ())
@@ -119,12 +136,20 @@ def _decide(table: TextTable, column: str, findings: list[Finding], values: int,
     )
 
 
+def _readings(table: TextTable, findings: list[Finding]) -> Iterator[Reading]:
+    for kinds in MOST_TELLING:
+        family = [finding for finding in findings if finding.candidate.kind in kinds and finding.converting]
+        if family:
+            most = max(finding.converting for finding in family)
+            best, *others = [finding for finding in family if finding.converting == most]
+            rivals = [other for other in others if differ(table, best, other)]
+            doubt = _undecided([best, *rivals]) if rivals else None
+            yield Reading(kinds=kinds, convention=_with_words(table, best), doubt=doubt)
+
+
 def _typed(table: TextTable, text: Guess, finding: Finding) -> Guess:
-    convention = _convention(finding)
+    convention = _with_words(table, finding)
     share = finding.converting / (finding.converting + finding.words)
-    if finding.words:
-        found = [word for word in missing_words(table, finding.column) if word.lower() != "nan"]
-        convention = replace(convention, missing_words=tuple(dict.fromkeys((*convention.missing_words, *found))))
     return replace(
         text,
         kind=finding.candidate.kind,
@@ -133,6 +158,15 @@ def _typed(table: TextTable, text: Guess, finding: Finding) -> Guess:
         values=finding.converting,
         missing=text.missing + text.values - finding.converting,
     )
+
+
+def _with_words(table: TextTable, finding: Finding) -> Convention:
+    """The finding's convention with the words that stand for a missing value, where they are few enough."""
+    convention = _convention(finding)
+    if not finding.words or not _has_few_words(finding):
+        return convention
+    found = [word for word in missing_words(table, finding.column) if word.lower() != "nan"]
+    return replace(convention, missing_words=tuple(dict.fromkeys((*convention.missing_words, *found))))
 
 
 def _convention(finding: Finding) -> Convention:
@@ -144,7 +178,11 @@ def _convention(finding: Finding) -> Convention:
 
 def _fits(finding: Finding, values: int) -> bool:
     complete = finding.converting + finding.words + finding.blank == values and finding.converting > 0
-    return complete and finding.has_evidence and finding.converting >= ENOUGH * (finding.converting + finding.words)
+    return complete and finding.has_evidence and _has_few_words(finding)
+
+
+def _has_few_words(finding: Finding) -> bool:
+    return finding.converting >= ENOUGH * (finding.converting + finding.words)
 
 
 def _best(findings: list[Finding]) -> Finding | None:
@@ -160,7 +198,7 @@ def _undecided(group: list[Finding]) -> str | None:
     if len(orders) > 1:
         return f"{' or '.join(orders)}: no day is past the 12th; declare date_order"
     if len(group) > 1:
-        return f"{' or '.join(map(_reading, conventions))}: no cell tells which; declare decimal or thousands"
+        return f"{' or '.join(map(_reading, conventions))}: no cell tells which; declare decimal"
     mixed = 0 < group[0].zoned < group[0].converting
     if mixed and conventions[0].timezone is None:
         return (

@@ -46,8 +46,8 @@ EPOCH_US = (631_152_000_000_000, 4_102_444_800_000_000)
 UNIT_US = {"s": "{} * 1000000", "ms": "{} * 1000", "us": "{}", "ns": "{} // 1000"}
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
-LEAP = r":59:60(?:[.,]\d*)?$"
-LEAP_CELL = ":59:60"
+LEAP = r"(:\d{2}):60(?:[.,]\d*)?$"
+LEAP_CELL = ":60"
 """What every cell with a leap second contains."""
 
 
@@ -101,7 +101,7 @@ def _written(cell: str, convention: Convention, result: str) -> str:
         "CASE WHEN regexp_matches(p.m, '^[0-9]') THEN p.m"
         " ELSE ((position(lower(p.m[:3]) IN 'janfebmaraprmayjunjulaugsepoctnovdec') + 2) // 3)::VARCHAR END"
     )
-    time = f"CASE WHEN p.t = '' THEN '00:00' ELSE regexp_replace(replace(p.t, ',', '.'), {literal(LEAP)}, ':59:59') END"
+    time = f"CASE WHEN p.t = '' THEN '00:00' ELSE regexp_replace(replace(p.t, ',', '.'), {literal(LEAP)}, '\\1:59') END"
     local = let(
         "h",
         f"TRY_CAST(concat(p.y, '-', {month}, '-', p.d, ' ', {time}) AS TIMESTAMP)",
@@ -120,11 +120,13 @@ def _written(cell: str, convention: Convention, result: str) -> str:
         f" ELSE l + {offset} END"
     )
     leap = f"regexp_matches(p.t, {literal(LEAP)})"
-    at_end_of_day = f"({by_zone}) % 86400000000 IN (86399000000, -1000000)"
-    found = f"CASE WHEN {leap} THEN CASE WHEN {at_end_of_day} THEN ({by_zone}) + 999999 END ELSE {by_zone} END"
     if result == "us":
-        checked = let("u", found, f"CASE WHEN {_in_range('u')} THEN u END")
-        return let("p", parts, f"CASE WHEN p.y <> '' THEN {let('l', local, checked)} END")
+        at_end_of_day = "i % 86400000000 IN (86399000000, -1000000)"
+        found = (
+            f"CASE WHEN NOT ({_in_range('i')}) THEN NULL WHEN NOT {leap} THEN i"
+            f" WHEN {at_end_of_day} THEN i + 999999 END"
+        )
+        return let("p", parts, f"CASE WHEN p.y <> '' THEN {let('l', local, let('i', by_zone, found))} END")
     why_local = (
         f"CASE WHEN p.zone = '' THEN {'NULL' if convention.zoned else _why_no_instant('l', own_zone)}"
         f" WHEN contains(p.zone, '/') THEN CASE WHEN {named} THEN {_why_no_instant('l', 'p.zone')}"

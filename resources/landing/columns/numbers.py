@@ -125,7 +125,7 @@ def _pattern(convention: Convention, whole: bool) -> str:
     if convention.parentheses:
         forms.append(f"{currency}{space}\\({space}{amount}{space}\\){space}{currency}")
     if convention.trailing_minus:
-        forms.append(f"{currency}{space}{body}{space}[{MINUS}]{percent}{space}{currency}")
+        forms.append(f"{amount}{space}[{MINUS}]{space}{currency}")
     return f"{space}(?:{'|'.join(forms)}){space}"
 
 

@@ -15,6 +15,8 @@ COUNTED_DISTINCT = 3_000_000
 """So many different values of a column are counted; if there seem to be more, the estimate stands, within some 5 %."""
 SAMPLES = 5
 SAMPLED_ROWS = 10_000
+COLUMNS_AT_ONCE = 100
+"""Columns per statement: the parser takes only so many."""
 TEXT_SHOWN = 200
 """Characters of a text that a profile shows."""
 
@@ -47,11 +49,12 @@ def profile(casted: Casted) -> list[ColumnProfile]:
     summaries = _summaries(table, plans, may_be_many=casted.rows > COUNTED_DISTINCT)
     bad = dict(table.connection.execute(f"SELECT column_name, count(*) FROM {BAD_CELLS} GROUP BY ALL").fetchall())
     firsts = _first_samples(table, plans)
+    estimates = [summary["estimate"] or summary["values"] for summary in summaries]
+    counted = _count_distinct(table, plans, estimates)
     found = []
-    for plan, summary, samples in zip(plans, summaries, firsts, strict=True):
-        estimate = summary["estimate"]
-        is_exact = estimate is None or estimate <= COUNTED_DISTINCT
-        distinct = _count_distinct(table, plan) if is_exact and summary["values"] else estimate or 0
+    for plan, summary, estimate, samples in zip(plans, summaries, estimates, firsts, strict=True):
+        is_exact = plan.name in counted
+        distinct = counted.get(plan.name, estimate)
         if len(samples) < min(SAMPLES, distinct):
             samples = _samples(table, plan)
         found.append(
@@ -85,17 +88,35 @@ def _summaries(table: TextTable, plans: tuple[Plan, ...], *, may_be_many: bool) 
     return list(table.connection.execute(f"SELECT {', '.join(structs) or 'NULL'} FROM {TYPED}").fetchall()[0])
 
 
-def _count_distinct(table: TextTable, plan: Plan) -> int:
-    query = f"SELECT count(DISTINCT {identifier(plan.name)}) FROM {TYPED}"
-    return int(table.connection.execute(query).fetchall()[0][0])
+def _count_distinct(table: TextTable, plans: tuple[Plan, ...], estimates: list[int]) -> dict[str, int]:
+    """Different values by column, unless there are too many; small columns are counted together, large ones alone."""
+    counted: dict[str, int] = {}
+    together: list[str] = []
+    expected = 0
+    for plan, estimate in [*zip(plans, estimates, strict=True), (None, 0)]:
+        is_full = len(together) == COLUMNS_AT_ONCE or expected + estimate > COUNTED_DISTINCT
+        if together and (plan is None or is_full):
+            counts = ", ".join(f"count(DISTINCT {identifier(name)})" for name in together)
+            (found,) = table.connection.execute(f"SELECT {counts} FROM {TYPED}").fetchall()
+            counted.update(zip(together, found, strict=True))
+            together, expected = [], 0
+        if plan is not None and estimate <= COUNTED_DISTINCT:
+            together.append(plan.name)
+            expected += estimate
+    return counted
 
 
 def _first_samples(table: TextTable, plans: tuple[Plan, ...]) -> list[list[str]]:
     """What comes first among the first rows, which nearly always is what comes first of all."""
-    head = f"(SELECT * FROM {TYPED} ORDER BY line_no LIMIT {SAMPLED_ROWS})"
-    chosen = ", ".join(f"(SELECT list(shown ORDER BY line_no) FROM ({_sample(plan, head)}))" for plan in plans)
-    found = table.connection.execute(f"SELECT {chosen or 'NULL'}").fetchall()[0]
-    return [samples or [] for samples in found[: len(plans)]]
+    found: list[list[str]] = []
+    for start in range(0, len(plans), COLUMNS_AT_ONCE):
+        some = plans[start : start + COLUMNS_AT_ONCE]
+        names = ", ".join(identifier(plan.name) for plan in some)
+        head = f"(SELECT line_no, {names} FROM {TYPED} ORDER BY line_no LIMIT {SAMPLED_ROWS})"
+        chosen = ", ".join(f"(SELECT list(shown ORDER BY line_no) FROM ({_sample(plan, head)}))" for plan in some)
+        (lists,) = table.connection.execute(f"SELECT {chosen}").fetchall()
+        found += [samples or [] for samples in lists]
+    return found
 
 
 def _samples(table: TextTable, plan: Plan) -> list[str]:

@@ -5,6 +5,7 @@ layout and the order of steps (`zone.py`). Keys and endpoints come from the envi
 `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL`, ...), where the store's own library looks for them.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ from resources.landing.places.place import NOT_IN_A_FOLDER, Stamp
 from resources.landing.places.remote import Distant
 
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl")
+REFUSED = re.compile(r"status code: 40[13] ")
+QUERY = re.compile(r"\?\S+")
 COPIED_AT_ONCE = 5_000_000_000
 """The largest object S3 copies within itself in one request."""
 
@@ -42,9 +45,8 @@ class BucketPlace(Distant):
 
     def __init__(self, url: str, endpoint_url: str | None, work_dir: Path | None) -> None:
         super().__init__(work_dir)
-        client: dict[str, Any] = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "24h"}
-        if (endpoint_url or "").startswith("http://"):
-            client["allow_http"] = True
+        # Only a server somebody names is asked without TLS; the options given here hide those of the environment.
+        client = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "24h", "allow_http": True}
         options: dict[str, Any] = {"client_options": client, "retry_config": {"max_retries": 3}}
         if endpoint_url:
             options["endpoint"] = endpoint_url
@@ -145,7 +147,8 @@ def _reaching(path: str) -> Iterator[None]:
 
 
 def _failure(path: str, error: Exception) -> SourceUnavailable | CredentialsRejected:
-    if isinstance(error, UnauthenticatedError | PermissionDeniedError):
+    """What is refused in a listing is told in the text of the error only."""
+    if isinstance(error, UnauthenticatedError | PermissionDeniedError) or REFUSED.search(str(error)):
         return CredentialsRejected(
             f"{escaped(path)} may not be used with the credentials in the environment: check that they are right, not "
             f"expired, and may list, read, write and delete ({_short(error)})"
@@ -158,7 +161,8 @@ def _bad_key(error: Exception) -> str:
 
 
 def _short(error: Exception) -> str:
-    return escaped(str(error).split("\n", 1)[0][:300])
+    """The first line without what follows a `?` in an address: some stores are given a signature there."""
+    return escaped(QUERY.sub("", str(error).split("\n", 1)[0])[:300])
 
 
 def _judged(folder: str, name: str) -> str | Refused:

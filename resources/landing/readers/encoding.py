@@ -44,6 +44,8 @@ _NAMES = {
 _OF_SEVERAL_BYTES = {"cp932", "euc_jp", "gb18030", "big5", "cp949", "iso2022_jp", "iso2022_kr", "hz", "johab", "utf-7"}
 _READINGS = ["cp1252", "cp1250", "cp1254", "cp1251", "cp850", "cp437", "mac-roman", "iso8859-2", "cp852", "iso8859-15"]
 _READINGS += ["cp1253", "iso8859-7", "koi8-r", "iso8859-5", "cp866", "iso8859-9", "cp1257", "cp1255", "cp1256", "cp874"]
+_NO_IDEA = 0.02
+"""Below this confidence the statistics say nothing, and the most usual encoding stands first."""
 _SYMBOLS = frozenset("°€£¥§©®±²³µ·ºª½¼¾–—‘’“”„…•«»×÷™¿¡´¨")
 
 
@@ -115,7 +117,7 @@ def _ask(sample: bytes, high: int) -> Encoding:
     except LookupError:
         name, confidence = "cp1252", 0.1
     if confidence < 0.9 and name not in _OF_SEVERAL_BYTES:
-        better = _best_reading(sample, name)
+        better = _best_reading(sample, name if confidence >= _NO_IDEA else "cp1252")
         name, confidence = better, confidence if better == name else min(confidence, 0.5)
     return Encoding(name=name, confidence=round(confidence, 3))
 

@@ -68,12 +68,21 @@ def header_length(records: Sequence[Cells], profile: Profile) -> int:
         values, texts = profile.agreement(cells)
         if values > texts or (values and values >= texts) or (not texts and not _may_be_names(cells, count)):
             break
-        if count and (not texts or (texts == 1 and all(cells) and all(records[count - 1]))):
-            break  # one word where a number is expected may be a row with a fault in it
+        if count and (not texts or not _goes_on(records[count - 1], cells, profile)):
+            break
         count += 1
     if count == min(len(records), MOST_LINES):
         return 1
     return _at_least_names(records, count, profile)
+
+
+def _goes_on(upper: Cells, cells: Cells, profile: Profile) -> bool:
+    """Whether a header goes on in this line: below a line without a gap, it takes more than one word or a year where a
+    number is expected, for that may be a row with a fault in it."""
+    if not all(upper) or not cells[0]:
+        return True
+    over = [kind(cell) for cell, values in zip(cells, profile.values, strict=False) if values]
+    return len(over) > 1 and all(name in (TEXT, CODE, ODD) for name in over)
 
 
 def _may_be_names(cells: Cells, above: int) -> bool:

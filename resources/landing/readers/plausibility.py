@@ -9,19 +9,25 @@ import unicodedata
 _WORD = re.compile(r"[^\W\d_]+")
 _RARE = frozenset("ðþÐÞŕĺŔĹýÝ")
 """What Icelandic, Slovak and Czech need is, in files of other languages, a sign of the wrong table."""
-_RARE_AT_HOME = frozenset("æÆáéíčřůžš")
+_AT_HOME = frozenset("æÆáÁíÍúÚóÓčřůžšŠČŘ")
+_NOT_AT_HOME = frozenset("çüğş")
+_OPENING, _CLOSING = frozenset("¿¡«“„‘"), frozenset("»”’°´™®…")
 _SCRIPTS = ("CYRILLIC", "GREEK", "HEBREW", "ARABIC", "THAI")
 
 
 def oddness(text: str) -> float:
     """The share, from 0 to 1, of signs beyond ASCII that stand where no language puts them."""
     odd = total = 0.0
-    at_home = sum(sign in _RARE_AT_HOME for sign in text) > sum(sign in _RARE for sign in text)
+    at_home = not _AT_HOME.isdisjoint(text) and _NOT_AT_HOME.isdisjoint(text)
     for word in _WORD.findall(text):
         foreign = sum(not sign.isascii() for sign in word)
         if foreign:
             total += foreign
-            odd += foreign if _is_mixed(word) else sum(_is_odd(word, place, at_home) for place in range(len(word)))
+            odd += (
+                foreign
+                if _is_mixed(word) or _is_crowded(word, foreign)
+                else sum(_is_odd(word, place, at_home) for place in range(len(word)))
+            )
     for place, sign in enumerate(text):
         if not sign.isascii() and not sign.isalpha():
             total += 1
@@ -32,6 +38,11 @@ def oddness(text: str) -> float:
 def _is_mixed(word: str) -> bool:
     """Letters of two scripts in one word."""
     return len({_script(sign) for sign in word}) > 1
+
+
+def _is_crowded(word: str, foreign: int) -> bool:
+    """Whether most letters of a Latin word have accents."""
+    return len(word) >= 4 and foreign > 0.6 * len(word) and all(_script(sign) == "LATIN" for sign in word)
 
 
 def _script(sign: str) -> str:
@@ -60,7 +71,9 @@ def _is_odd_sign(sign: str, before: str, after: str) -> float:
         return 1.0
     if category.startswith("M"):
         return 0.0
-    if sign in "’´‘" and before.isalpha():
+    if (sign in "’´‘" and before.isalpha()) or (sign in _CLOSING and not after.isalpha()):
+        return 0.0
+    if sign in _OPENING and not before.isalpha():
         return 0.0
     if before.isalpha() and after.isalpha():
         return 1.0

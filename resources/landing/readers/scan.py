@@ -229,9 +229,14 @@ class Scanner:
         if self.width is None or self.width < 2:
             return False
         inside = [line for line in held[1:-1] if line.strip()]
-        checked = inside or [held[0], held[-1]]
-        whole = sum(line.count(self.dialect.delimiter) == self.width - 1 for line in checked)
-        return whole * 2 >= len(checked) if inside else whole == 2
+        if not inside:
+            return all(line.count(self.dialect.delimiter) == self.width - 1 for line in (held[0], held[-1]))
+        whole = sum(self._is_whole(line) for line in inside[:100])
+        return whole * 2 >= len(inside[:100])
+
+    def _is_whole(self, line: str) -> bool:
+        cells = self.dialect.cells(line.rstrip("\r\n"))
+        return not isinstance(cells, str) and len(cells) == self.width
 
     def _tell(self, record: Record, sink: Sink, header: Record | None, drop_empty: bool) -> None:
         if record.cells is None:

@@ -3,12 +3,13 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from resources.landing.columns.casting import Casted, Plan, cast
+from resources.landing.columns.casting import BAD_CELLS, TYPED, Plan, cast
 from resources.landing.columns.inference import Guess, infer
 from resources.landing.columns.kinds import Convention, Kind
 from resources.landing.limits import Limits
@@ -32,7 +33,7 @@ def text_table(
     with tempfile.TemporaryDirectory() as folder:
         connection = open_database(Path(folder), Limits())
         connection.register("given", pa.table(arrays))
-        connection.execute(f"CREATE TABLE {ROWS} AS SELECT * FROM given").fetchall()
+        connection.execute(f"CREATE TABLE {ROWS} AS SELECT * FROM given").fetchall()  # noqa: S608 - ours
         connection.unregister("given")
         with TextTable(
             connection=connection,
@@ -50,37 +51,37 @@ def guess(cells: Cells, header: str = "column", declared: Convention | None = No
         return infer(table, {"c0": declared} if declared else None)[0]
 
 
-def converted(cells: Cells, kind: Kind, convention: Convention | None = None, **plan: Any) -> "Converted":
-    """A column of these cells as values of `kind`, bad cells becoming NULL."""
-    with text_table(cells) as table:
-        casted = cast(
-            table,
-            [
-                Plan(
-                    name="value",
-                    source="c0",
-                    kind=kind,
-                    convention=convention or Convention(),
-                    on_failure="cell",
-                    **plan,
-                )
-            ],
-        )
-        return Converted(casted)
-
-
+@dataclass(frozen=True, kw_only=True)
 class Converted:
-    """The one column of a table that was cast, and the rules its cells broke."""
+    """The values of a column, and the rule that each bad cell of it broke."""
 
-    def __init__(self, casted: Casted) -> None:
-        connection = casted.table.connection
-        read = connection.execute("SELECT value FROM rows_typed ORDER BY line_no").fetchall()
-        self.values = [value for (value,) in read]
-        found = connection.execute("SELECT raw, rule FROM bad_cells ORDER BY line_no").fetchall()
-        self.rules = dict(found)
-        self.casted = casted
+    values: list[Any]
+    rules: dict[str, str]
+
+
+def converted(cells: Cells, kind: Kind, convention: Convention | None = None, **plan: Any) -> Converted:
+    """A column of these cells as values of `kind`, bad cells becoming NULL."""
+    return all_converted([(cells, kind, convention or Convention())], **plan)[0]
+
+
+def all_converted(columns: Sequence[tuple[Cells, Kind, Convention]], **plan: Any) -> list[Converted]:
+    """Columns of the same length, each by its own convention, in one table: an example then costs little."""
+    with text_table(*(cells for cells, _, _ in columns)) as table:
+        plans = [
+            Plan(name=f"v{number}", source=f"c{number}", kind=kind, convention=convention, on_failure="cell", **plan)
+            for number, (_, kind, convention) in enumerate(columns)
+        ]
+        assert cast(table, plans).rejects == 0
+        typed, bad = rows_of(table, TYPED), rows_of(table, BAD_CELLS)
+    return [
+        Converted(
+            values=[row[number + 2] for row in typed],
+            rules={raw: rule for _, name, raw, rule, _ in bad if name == plan.name},
+        )
+        for number, plan in enumerate(plans)
+    ]
 
 
 def rows_of(table: TextTable, name: str) -> list[tuple[Any, ...]]:
     """Everything in a DuckDB table."""
-    return table.connection.execute(f"SELECT * FROM {name} ORDER BY line_no").fetchall()
+    return table.connection.execute(f"SELECT * FROM {name} ORDER BY line_no").fetchall()  # noqa: S608 - ours

@@ -23,6 +23,7 @@ TABLES = st.integers(2, 5).flatmap(
 )
 
 
+@settings(max_examples=40, deadline=None)  # each opens a database
 @given(
     rows=TABLES,
     delimiter=st.sampled_from(",;\t|^~:# \x1f"),
@@ -43,6 +44,7 @@ def test_any_table_in_any_declared_dialect_comes_back_exactly(
     assert found.rejects == []
 
 
+@settings(max_examples=40, deadline=None)  # each opens a database
 @given(st.binary(max_size=300) | st.text("a1,;\"'\n\r\0\\ é", max_size=200).map(str.encode))
 def test_any_bytes_are_read_or_refused_and_no_line_is_lost(data: bytes) -> None:
     try:
@@ -54,7 +56,7 @@ def test_any_bytes_are_read_or_refused_and_no_line_is_lost(data: bytes) -> None:
         assert found.lines == len(re.findall(rb"\r\n|\r|\n|(?<=[^\r\n])\Z", data))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text("a1,;\"'\n\r é", max_size=200), st.integers(1, 9))
 def test_no_line_is_lost_of_a_file_that_is_longer_than_its_head(
     monkeypatch: pytest.MonkeyPatch, text: str, head: int
@@ -66,6 +68,7 @@ def test_no_line_is_lost_of_a_file_that_is_longer_than_its_head(
     assert lines_of(found) == found.lines
 
 
+@settings(max_examples=40, deadline=None)  # each opens a database
 @given(
     st.lists(
         st.sampled_from(
@@ -91,7 +94,7 @@ def test_line_numbers_are_those_of_a_slow_count(records: list[str], end: str) ->
     assert lines_of(found) == found.lines
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.integers(100, BULK_FROM * 2),
     st.sampled_from(['3,"x\ny",z', "1,2", 'a,"b,c', "", '"q",w,e', 'a,5" x,c', ",,"]),

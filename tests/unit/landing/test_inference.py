@@ -1,11 +1,10 @@
 """A column's type and convention are found from all its cells; whatever is doubtful stays text."""
 
 import json
-import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources.errors import ConfigurationError
@@ -243,6 +242,7 @@ def test_inference_never_loses_a_cell(cells: list[str | None], header: str) -> N
 SMALL = st.lists(st.sampled_from(["1", "1.5", "-2", "1.234", "12.345"]), min_size=1, max_size=4)
 
 
+@settings(max_examples=30)
 @given(SMALL)
 def test_three_digits_behind_one_point_decide_nothing(cells: list[str]) -> None:
     found = guess(cells)
@@ -254,10 +254,10 @@ def test_three_digits_behind_one_point_decide_nothing(cells: list[str]) -> None:
         assert found.kind is Kind.INTEGER
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["x,", "0"]))
-def test_floats_as_programs_write_them_are_numbers(value: float, _: str) -> None:
-    found = guess([repr(value), "0.5"])
-    assert found.kind is Kind.NUMBER or math.isinf(value)
+@settings(max_examples=40)
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_floats_as_programs_write_them_are_numbers(value: float) -> None:
+    assert guess([repr(value), "0.5"]).kind is Kind.NUMBER
 
 
 CONVENTIONS = st.builds(

@@ -141,8 +141,7 @@ def test_a_process_killed_at_any_call_loses_nothing_and_the_next_run_completes_i
     pytest.fail("the last run should have had fewer calls than counted: looking is not part of it")
 
 
-@endings
-@pytest.mark.parametrize("number_of_error", [errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize(("end", "number_of_error"), [(archived, errno.EACCES), (rejected, errno.ENOSPC)])
 def test_an_error_at_any_call_loses_nothing_and_the_next_run_completes_it(
     tmp_path: Path, end: Ending, number_of_error: int
 ) -> None:
