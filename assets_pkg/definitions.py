@@ -25,8 +25,8 @@ from assets_pkg.timeseries import assets as timeseries
 from assets_pkg.timeseries.file_assets import build_series_asset
 from resources.openaq.resource import ARCHIVE_DELAY
 from resources.wiring import Settings, build_resources, settings
+from schemas.declared_files import file_datasets
 from schemas.file_dataset import FileDataset
-from schemas.file_datasets import file_datasets
 from schemas.file_tables import FileTables, tables_of
 
 

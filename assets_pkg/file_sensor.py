@@ -1,7 +1,7 @@
 """The sensor that watches the landing folders.
 
 Belongs here: asking what lies there, and requesting runs for it. A sensor decides, it does not work: nothing is opened
-here. Does not belong here: the way of a file (`staging/intake.py`), which file is whole
+here. Does not belong here: the way of a file (`intake/intake.py`), which file is whole
 (`resources/landing/files_seen.py`).
 """
 
@@ -12,9 +12,9 @@ from zlib import crc32
 import dagster as dg
 
 from assets_pkg.automation import JOB_TABLES
+from assets_pkg.intake.intake import NOTHING_NEW
 from assets_pkg.planning import DayRange, Work, ranges
 from assets_pkg.runs import asset_key, busy_ranges, due, places, request, under_way
-from assets_pkg.staging.intake import NOTHING_NEW
 from resources.catalog.file_catalog import FileCatalog
 from resources.errors import TidemarkError
 from resources.landing.files_seen import Refused, Seen, from_cursor, stable, to_cursor

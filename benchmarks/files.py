@@ -33,7 +33,7 @@ import psycopg2
 import sqlalchemy as sa
 
 from assets_pkg.definitions import build_definitions
-from assets_pkg.staging.intake import Intake
+from assets_pkg.intake.intake import Intake
 from benchmarks.io_manager import database
 from resources.catalog.file_catalog import FileCatalog
 from resources.catalog.file_loads import write

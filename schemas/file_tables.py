@@ -65,7 +65,7 @@ def tables_of(dataset_name: str) -> FileTables:
     Raises:
         KeyError: nobody declared it.
     """
-    from schemas.file_datasets import file_datasets
+    from schemas.declared_files import file_datasets
 
     return build_tables(file_datasets()[dataset_name])
 

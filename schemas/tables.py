@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from schemas.datasets import OPENAQ
+from schemas.declared_files import file_datasets
 from schemas.features import AirQualityHourly
-from schemas.file_datasets import file_datasets
 from schemas.file_tables import tables_of
 from schemas.quality import AirQualityReport
 from schemas.staging import OpenaqMeasurements
@@ -110,8 +110,8 @@ def stale_after(table: str, day: date, *, today: date) -> Iterator[tuple[str, da
 
 
 def stale_by_event(table: str, day: date, *, today: date) -> Iterator[tuple[str, date]]:
-    """The days of other tables that become stale when a row about `day` appears in or goes from `table`. That day may be
-    still to come, and is computed when it has; days around it that are after `today` wait for rows of their own."""
+    """The days of other tables that become stale when a row about `day` appears in or goes from `table`. That day may
+    be still to come, and is computed when it has; days around it that are after `today` wait for rows of their own."""
     for reader, read in _reads_of(table):
         if read.by_event:
             yield from _around(reader, read, day, max(day, today))

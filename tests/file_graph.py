@@ -16,8 +16,8 @@ import pandas as pd
 import sqlalchemy as sa
 
 from assets_pkg.file_sensor import UNDECLARED
+from assets_pkg.intake.intake import NOTHING_NEW
 from assets_pkg.planning import DayRange, stale_work
-from assets_pkg.staging.intake import NOTHING_NEW
 from resources.catalog.files import Arrival
 from resources.landing.samples.truth import SampleFile
 from resources.timescale import sql
@@ -33,7 +33,7 @@ from schemas.catalog_files import (
     VISIBLE,
     Status,
 )
-from schemas.file_datasets import file_datasets
+from schemas.declared_files import file_datasets
 from schemas.file_tables import tables_of
 from schemas.table_spec import TableSpec
 from schemas.tables import TABLES

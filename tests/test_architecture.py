@@ -18,7 +18,7 @@ import pytest
 from assets_pkg.definitions import build_definitions
 from resources.wiring import Settings, build_resources
 from schemas.datasets import DATASETS
-from schemas.file_datasets import file_datasets
+from schemas.declared_files import file_datasets
 from schemas.tables import TABLES
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -23,7 +23,7 @@ from resources.timescale.resource import TimescaleResource
 from resources.wiring import Settings, build_timescale, landing_resource
 from schemas.catalog import DIRTY_DAYS, QUARANTINE
 from schemas.catalog_files import FILE_METADATA, FILE_NAMES, SKIPPED_LINES, Status
-from schemas.file_datasets import file_datasets
+from schemas.declared_files import file_datasets
 from schemas.file_tables import tables_of
 
 PATIENCE_S = 300.0

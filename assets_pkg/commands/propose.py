@@ -15,7 +15,7 @@ from resources.catalog import registry
 from resources.errors import ConfigurationError
 from resources.wiring import PROJECT_ROOT, Settings, build_timescale
 from schemas.catalog_files import COLUMN_METADATA, FILE_METADATA
-from schemas.file_datasets import file_datasets
+from schemas.declared_files import file_datasets
 
 FOLDER = PROJECT_ROOT / "schemas" / "file_datasets"
 

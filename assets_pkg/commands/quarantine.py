@@ -29,8 +29,8 @@ from resources.timescale.resource import TimescaleResource
 from resources.wiring import Settings, build_timescale, landing_resource
 from schemas.catalog import QUARANTINE
 from schemas.catalog_files import FILE_METADATA, Status
+from schemas.declared_files import file_datasets
 from schemas.file_dataset import FileDataset
-from schemas.file_datasets import file_datasets
 from schemas.file_tables import tables_of
 
 SHOWN = 200

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import dagster as dg
 
 from assets_pkg.dagster_types import RETRY, table_options
+from assets_pkg.intake.fates import Fate
+from assets_pkg.intake.intake import Intake
 from assets_pkg.partitions import ARRIVALS, window_of
-from assets_pkg.staging.fates import Fate
-from assets_pkg.staging.intake import Intake
 from resources.catalog.file_catalog import FileCatalog
 from resources.catalog.file_loads import FileLoad, write
 from resources.catalog.runs import Described
@@ -22,8 +22,8 @@ from resources.landing.preparation import Declaration
 from resources.landing.resource import LandingResource
 from resources.timescale.resource import TimescaleResource
 from resources.timescale.slices import SliceStream
+from schemas.declared_files import file_datasets
 from schemas.file_dataset import FileDataset
-from schemas.file_datasets import file_datasets
 from schemas.file_tables import FileTables, undeclared_table
 
 POOL = "files"

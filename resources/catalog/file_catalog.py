@@ -122,6 +122,11 @@ class FileCatalog(dg.ConfigurableResource):
         with self.timescale.connect() as connection:
             return registry.register(connection, dataset, tuple(columns), file_id)
 
+    def rendered(self, dataset: str) -> list[KnownFile]:
+        """Files of a dataset nobody declared to read again, as `file_questions.rendered`."""
+        with self.timescale.connect() as connection:
+            return file_questions.rendered(connection, dataset)
+
     def datasets(self) -> list[str]:
         """Names of all datasets that ever had a file."""
         with self.timescale.connect() as connection:

@@ -9,6 +9,7 @@ from datetime import date
 
 import sqlalchemy as sa
 
+from resources.catalog import registry
 from resources.catalog.files import Arrival, KnownFile, files_where
 from resources.errors import ContractBroken
 from schemas.catalog import QUARANTINE
@@ -92,6 +93,16 @@ def put_aside_files(connection: sa.Connection, dataset: str) -> list[tuple[Known
     counts = {number: count for number, count in connection.execute(query)}
     found = files_where(connection, FILE_METADATA.c.id.in_(list(counts))) if counts else []
     return [(file, counts[file.id]) for file in found]
+
+
+def rendered(connection: sa.Connection, dataset: str) -> list[KnownFile]:
+    """The archived files of a dataset nobody declared with a column that is text by now and was another kind when they
+    were read: their rows hold what the database makes of numbers and instants, and not what was written."""
+    versions = registry.history(connection, dataset)
+    texts = {column.name for column in versions[-1].columns if column.kind == "text"} if versions else set()
+    old = [one.id for one in versions if any(column.kind != "text" for column in one.columns if column.name in texts)]
+    is_archived = FILE_METADATA.c.ingestion_status == Status.ARCHIVED.value
+    return files_where(connection, sa.and_(FILE_METADATA.c.schema_version_id.in_(old), is_archived)) if old else []
 
 
 def datasets(connection: sa.Connection) -> list[str]:

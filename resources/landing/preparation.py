@@ -90,6 +90,7 @@ class Prepared:
         """A cursor of its own: another query on the same one would end the stream."""
         cursor = self.table.connection.cursor()
         cursor.execute("SET TimeZone = 'UTC'")
+        cursor.execute("SET enable_progress_bar = false")
         yield from gathered(cursor.sql(query, params=dict(values)).to_arrow_reader(PIECE_ROWS))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 
 BATCH_ROWS = 100_000
-BATCH_BYTES = 16_000_000
+BATCH_BYTES = 4_000_000
 """Whoever validates and writes a batch holds it several times over."""
 PIECE_ROWS = 2_048
 """DuckDB makes so many rows at a time."""

@@ -31,6 +31,5 @@ def width(plans: Sequence[Plan]) -> str:
 
 def _size(plan: Plan) -> str:
     column = identifier(plan.name)
-    if plan.kind is Kind.TEXT:
-        return f"coalesce(least(strlen({column}) + 1, {LONGEST_KEPT}), 0)"
-    return f"CASE WHEN {column} IS NULL THEN 0 ELSE {1 if plan.kind is Kind.BOOLEAN else 8} END"
+    full = {Kind.TEXT: f"least(strlen({column}) + 1, {LONGEST_KEPT})", Kind.BOOLEAN: "1"}.get(plan.kind, "8")
+    return f"CASE WHEN {column} IS NULL THEN 0 ELSE {full} END"

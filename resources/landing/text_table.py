@@ -20,6 +20,10 @@ REJECTS = "rejects_read"
 `reason VARCHAR`."""
 
 
+MEMORY_PER_BYTE = 4
+"""What a byte of a text file takes as text and as values together, about."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
     """Lines that are neither row nor reject, because they hold no record."""
@@ -74,9 +78,11 @@ class TextTable:
         return int(found[0]) if found else 0
 
 
-def open_database(work_dir: Path, limits: Limits) -> duckdb.DuckDBPyConnection:
-    """A DuckDB database in `work_dir` with an empty table of rejects; beyond the limit of memory it spills there."""
-    connection = duckdb.connect(str(work_dir / "read.duckdb"))
+def open_database(work_dir: Path, limits: Limits, file_bytes: int | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB database with an empty table of rejects. Beyond the limit of memory it spills to `work_dir`; what is not
+    known to be small (`file_bytes`) lies there from the start, compressed."""
+    is_small = file_bytes is not None and file_bytes * MEMORY_PER_BYTE <= limits.memory_bytes
+    connection = duckdb.connect(":memory:" if is_small else str(work_dir / "read.duckdb"))
     connection.execute("SET memory_limit = ?", [f"{limits.memory_bytes} B"])
     connection.execute("SET temp_directory = ?", [str(work_dir / "spill")])
     connection.execute("SET preserve_insertion_order = true")

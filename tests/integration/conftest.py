@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from resources.timescale import server
 from resources.timescale.resource import TimescaleResource, engine_of, plain_url
-from schemas.file_datasets import file_datasets
+from schemas.declared_files import file_datasets
 from tests.file_graph import FileGraph
 
 

@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.catalog_files import COLUMN_METADATA
+from schemas.declared_files import file_datasets
 from schemas.file_dataset import Mode
-from schemas.file_datasets import file_datasets
 from schemas.file_tables import tables_of
 from tests.file_graph import FileGraph
 from tests.written_sales import loaded, put_aside, sale, staged, written
@@ -83,25 +83,24 @@ def test_integers_beyond_64_bits_and_fractions_are_no_quantity(graph_under: Buil
     graph.require_invariants()
 
 
-@pytest.mark.parametrize(
-    ("cells", "read"),
-    [
-        (["1.234,56", "zwölf", "7", "0,5"], {2: 1234.56, 4: 7.0, 5: 0.5}),
-        (["3,5", "4,25", "2.5", "7,0"], {2: 3.5, 3: 4.25, 5: 7.0}),
-        (["5,00 €", "$5", "12,50 €", "9 €"], {2: 5.0, 4: 12.5, 5: 9.0}),
-        (["1.5", "20%", "2.5", "3.5"], {2: 1.5, 4: 2.5, 5: 3.5}),
-        (["١٢٫٥", "٣", "zwei", "٧"], {2: 12.5, 3: 3.0, 5: 7.0}),
-    ],
-    ids=["a word", "another decimal sign", "another currency", "a percentage", "Arabic digits"],
-)
-def test_one_broken_cell_does_not_change_how_the_others_are_read(
-    graph_under: Built, cells: list[str], read: dict[int, float]
-) -> None:
+BROKEN = {
+    "a word": (["1.234,56", "zwölf", "7", "0,5"], {2: 1234.56, 4: 7.0, 5: 0.5}),
+    "another decimal sign": (["3,5", "4,25", "2.5", "7,0"], {2: 3.5, 3: 4.25, 5: 7.0}),
+    "another currency": (["5,00 €", "$5", "12,50 €", "9 €"], {2: 5.0, 4: 12.5, 5: 9.0}),
+    "a percentage": (["1.5", "20%", "2.5", "3.5"], {2: 1.5, 4: 2.5, 5: 3.5}),
+    "Arabic digits": (["١٢٫٥", "٣", "zwei", "٧"], {2: 12.5, 3: 3.0, 5: 7.0}),
+}
+"""Prices of which one is broken, and by line what the others are."""
+
+
+def test_one_broken_cell_does_not_change_how_the_others_are_read(graph_under: Built) -> None:
     graph = graph_under()
-    file = loaded(graph, written((sale(n, price=cell) for n, cell in enumerate(cells)), delimiter=";"))
-    assert staged(graph, file)["price"].to_dict() == read
-    (broken,) = {2, 3, 4, 5} - read.keys()
-    assert put_aside(graph, file)[broken][0] == "price: not a number"
+    for name, (cells, read) in BROKEN.items():
+        rows = (sale(n, price=cell) for n, cell in enumerate(cells))
+        file = loaded(graph, written(rows, delimiter=";"), name=f"{name}.csv")
+        assert staged(graph, file)["price"].to_dict() == read, name
+        ((line, (rule, _)),) = put_aside(graph, file).items()
+        assert (line, rule) == (({2, 3, 4, 5} - read.keys()).pop(), "price: not a number")
     graph.require_invariants()
 
 
@@ -143,13 +142,12 @@ def test_keys_are_compared_code_point_by_code_point(graph_under: Built) -> None:
     graph.require_invariants()
 
 
-def test_a_huge_cell_is_put_aside_by_its_beginning_and_its_hash(graph_under: Built) -> None:
+def test_a_huge_cell_is_put_aside_by_its_beginning(graph_under: Built) -> None:
     graph = graph_under()
     huge = "x" * 10_000_001
     file = loaded(graph, written([sale(0), sale(1, product_name=huge), sale(2)]))
-    ((line, (rule, reason)),) = put_aside(graph, file).items()
-    assert (line, rule) == (3, "huge_cell")
-    assert "sha256" in reason
+    ((line, (rule, _)),) = put_aside(graph, file).items()
+    assert (line, rule) == (3, "cell_too_large")
     (row,) = graph.put_aside_rows(file["id"])
     assert len(row.raw) < 100_000
     assert staged(graph, file)["transaction_id"].tolist() == ["T0000", "T0002"]
@@ -181,7 +179,7 @@ def test_too_few_rows_refuse_the_file(graph_under: Built) -> None:
     graph = graph_under(sales={"min_rows": 2})
     file = loaded(graph, written([sale(0)]))
     assert (file["ingestion_status"], file["error_rule"]) == ("rejected", "too_few_rows")
-    assert "1 rows" in file["error_message"] and "at least 2" in file["error_message"]
+    assert file["error_message"].startswith("the file has 1 rows, sales wants at least 2")
     graph.require_invariants()
 
 

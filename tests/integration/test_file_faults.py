@@ -16,7 +16,7 @@ import pytest
 from resources.landing.places.place import Stamp
 from resources.landing.places.regular_files import chunks_of
 from resources.landing.zone import LandingZone
-from schemas.file_datasets import file_datasets
+from schemas.declared_files import file_datasets
 from schemas.file_tables import tables_of
 from tests.file_graph import FileGraph, rows_of_table, sales_csv
 from tests.graph import failure_of
@@ -66,9 +66,9 @@ def test_a_file_that_grows_after_it_was_taken_becomes_a_second_version_and_is_ne
     if moment == "while its rows are loaded":
         archive = LandingZone.archive
 
-        def grow_first(zone: LandingZone, *arguments: Any) -> str:
+        def grow_first(zone: LandingZone, *arguments: Any, **options: Any) -> str:
             path.write_bytes(whole)
-            return archive(zone, *arguments)
+            return archive(zone, *arguments, **options)
 
         with monkeypatch.context() as patch:
             patch.setattr(LandingZone, "archive", grow_first)

@@ -1,4 +1,4 @@
-"""Files through the whole graph on a real database: what becomes of every line, and of everything that depends on it."""
+"""Files through the whole graph on a real database: what becomes of every line, and of all that depends on it."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta

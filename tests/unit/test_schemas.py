@@ -13,7 +13,7 @@ from pandera.errors import SchemaErrors
 
 from schemas.base import columns_of, conform, dtypes_of, empty
 from schemas.datasets import DATASETS
-from schemas.file_datasets import file_datasets
+from schemas.declared_files import file_datasets
 from schemas.file_tables import ACTIVE_FOR, tables_of
 from schemas.table_spec import TableSpec
 from schemas.tables import LOOK_BACK, TABLES, stale_after, stale_by_event

@@ -153,7 +153,7 @@ def _numbers(cells: list[str]) -> Iterator[Candidate]:
     base = Convention(
         native_digits=any(cell != text for cell, text, _ in numeric),
         currency=currency,
-        percent=any("%" in text for text in texts),
+        percent=2 * sum("%" in text for text in texts) > len(texts),
         parentheses=any("(" in text for text in texts),
         trailing_minus=any(TRAILING_MINUS.search(text) for text in texts),
     )

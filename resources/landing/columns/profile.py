@@ -17,6 +17,8 @@ SAMPLES = 5
 SAMPLED_ROWS = 10_000
 COLUMNS_AT_ONCE = 100
 """Columns per statement: the parser takes only so many."""
+COUNTED_AT_ONCE = 10
+"""Columns whose different values are counted in one statement: each takes megabytes of memory, however few they are."""
 TEXT_SHOWN = 200
 """Characters of a text that a profile shows."""
 
@@ -94,7 +96,7 @@ def _count_distinct(table: TextTable, plans: tuple[Plan, ...], estimates: list[i
     together: list[str] = []
     expected = 0
     for plan, estimate in [*zip(plans, estimates, strict=True), (None, 0)]:
-        is_full = len(together) == COLUMNS_AT_ONCE or expected + estimate > COUNTED_DISTINCT
+        is_full = len(together) == COUNTED_AT_ONCE or expected + estimate > COUNTED_DISTINCT
         if together and (plan is None or is_full):
             counts = ", ".join(f"count(DISTINCT {identifier(name)})" for name in together)
             (found,) = table.connection.execute(f"SELECT {counts} FROM {TYPED}").fetchall()

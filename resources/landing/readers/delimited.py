@@ -51,7 +51,7 @@ def read_delimited(path: Path, work_dir: Path, limits: Limits, hints: Hints) -> 
         raise RejectedFile("too_many_columns", f"{path.name} has {plan.width} columns; the limit is {limits.columns}")
     if not whole:
         _find_end(text, dialect, plan, records, limits)
-    connection = open_database(work_dir, limits)
+    connection = open_database(work_dir, limits, text.path.stat().st_size)
     try:
         account = _read(text, dialect, plan, records, head, connection, work_dir, limits)
         if account.rows > limits.rows:

@@ -191,9 +191,11 @@ def csv_source(
     """DuckDB's reader of clean delimited text, and the values of its parameters. An unquoted empty cell is NULL."""
     columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(width))
     longest = max(2_000_000, longest + 1000)
+    # Told of `\r\n`, DuckDB 2.0 takes the whole file for one line; left alone it finds it.
+    ends = "" if new_line == "\\r\\n" else f"new_line = '{new_line}', "
     return (
         f"read_csv(?, auto_detect = false, columns = {{{columns}}}, header = false, skip = {skip}, delim = ?, "
-        f"quote = ?, escape = ?, comment = '', new_line = '{new_line}', strict_mode = true, null_padding = false, "
+        f"quote = ?, escape = ?, comment = '', {ends}strict_mode = true, null_padding = false, "
         f"allow_quoted_nulls = false, max_line_size = {longest}, buffer_size = {max(32_000_000, 4 * longest)})",
         [str(path), delimiter, quote, quote],
     )

@@ -7,17 +7,16 @@ import struct
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
-import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from resources.errors import ConfigurationError, LedgerNotClosed
 from resources.landing.columns import casting
-from resources.landing.columns.batches import batches
 from resources.landing.columns.casting import Plan, cast
 from resources.landing.columns.inference import infer
 from resources.landing.columns.kinds import Convention, Kind
+from resources.landing.columns.sql_text import identifier
 from tests.unit.landing.builders import all_converted, converted, rows_of, text_table
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -392,7 +391,8 @@ def test_names_and_categories_are_never_sql() -> None:
     with text_table(["it's", "o"], ["", ""]) as table:
         casted = cast(table, [plan])
         assert (casted.rows, casted.rejects) == (1, 1)
-        assert batches(table, [name]).read_all().to_pydict() == {name: ["it's"]}
+        query = f"SELECT {identifier(name)} FROM rows_typed"  # noqa: S608
+        assert table.connection.execute(query).fetchall() == [("it's",)]
 
 
 def test_a_column_the_file_does_not_have_is_null() -> None:
@@ -479,35 +479,3 @@ def test_every_row_is_typed_or_rejected_and_every_cell_accounted_for(cells: list
                 or (plan.kind is not Kind.TEXT and not cell.strip(" \t\r\n\xa0\u2007\u2009\u202f\ufeff"))
             )
             assert (value is not None) or is_missing or line in noted
-
-
-def test_batches_come_in_the_order_of_the_lines_and_leave_the_connection_free() -> None:
-    lines = [5, 2, 9, 3, 8]
-    with text_table([str(line) for line in lines], ["t"] * 5, line_nos=lines) as table:
-        cast(table, [Plan(name="n", source="c0", kind=Kind.INTEGER), Plan(name="t", source="c1", kind=Kind.TEXT)])
-        reader = batches(table, ["n", "line_no"], rows_per_batch=2)
-        first = reader.read_next_batch()
-        assert table.count() == 5
-        assert [*first["n"].to_pylist(), *reader.read_all()["n"].to_pylist()] == sorted(lines)
-
-
-def test_batches_are_of_the_types_postgresql_gets() -> None:
-    kinds = list(Kind)
-    with text_table(*[["x"]] * len(kinds)) as table:
-        plans = [Plan(name=kind, source=f"c{n}", kind=kind, on_failure="cell") for n, kind in enumerate(kinds)]
-        cast(table, plans)
-        assert batches(table, list(kinds)).schema.types == [
-            pa.string(),
-            pa.int64(),
-            pa.float64(),
-            pa.bool_(),
-            pa.timestamp("us", "UTC"),
-        ]
-
-
-def test_many_rows_come_in_batches_and_none_is_lost() -> None:
-    with text_table([str(number) for number in range(250_000)]) as table:
-        cast(table, [Plan(name="n", source="c0", kind=Kind.INTEGER)])
-        read = [batch["n"].to_pylist() for batch in batches(table, ["n"], rows_per_batch=10_000)]
-    assert [number for batch in read for number in batch] == list(range(250_000))
-    assert max(map(len, read)) <= 10_000

@@ -68,6 +68,17 @@ def test_no_line_is_lost_of_a_file_that_is_longer_than_its_head(
     assert lines_of(found) == found.lines
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_clean_long_file_is_read_without_walking_it_line_by_line(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def walk(*_: object, **__: object) -> None:
+        raise AssertionError("walked line by line")
+
+    monkeypatch.setattr(delimited, "_scan", walk)
+    found = read("number,name" + end + "".join(f"{n},name {n}{end}" for n in range(BULK_FROM + 10)))
+    assert len(found.rows) == BULK_FROM + 10
+    assert found.places[-1] == (BULK_FROM + 11, 1)
+
+
 @settings(max_examples=40, deadline=None)  # each opens a database
 @given(
     st.lists(

@@ -25,7 +25,7 @@ from resources.landing.samples.sales import EXPORT_HEADER, GERMAN_HEADER, HEADER
 from resources.landing.samples.transactions import PRODUCTS, sales_between
 from resources.landing.samples.truth import SampleFile
 from resources.landing.samples.written_lines import WrittenLines, delimited
-from schemas.file_datasets import file_datasets
+from schemas.declared_files import file_datasets
 from schemas.file_datasets.sales import REGIONS
 
 LAST = date(2026, 11, 21)

@@ -5,16 +5,17 @@ Dagster's assets (`file_assets.py`), each step (`resources/landing/`, `resources
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from logging import Logger
 from pathlib import Path
 
-from assets_pkg.staging.fates import Fate, still_to_do
-from assets_pkg.staging.file_findings import findings_of
-from assets_pkg.staging.reading import Reading, read_ahead
+from assets_pkg.intake.fates import Fate, still_to_do
+from assets_pkg.intake.file_findings import findings_of
+from assets_pkg.intake.reading import Reading, read_ahead
+from assets_pkg.intake.remembered import place_of, snapshot_of
 from resources.catalog.file_catalog import FileCatalog
 from resources.catalog.file_loads import FileLoad
 from resources.catalog.files import Arrival, KnownFile
@@ -77,21 +78,28 @@ class Intake:
                 if file.status is Status.LOADED:
                     self._archive(zone, file, sources.get(file.id, []))
             unread = [file for file in queue if file.status is not Status.LOADED]
-            # Where nobody declared the columns, they depend on those of the file before.
-            ahead = self.landing.workers if self.declaration.dataset else 1
-            for file, opened in read_ahead(unread, lambda file: self._read(zone, file), ahead):
-                try:
-                    with opened.result() as reading:
-                        yield self._load(file, reading)
-                        self._tell_loaded(file, reading.found)
-                except RejectedFile as error:
-                    self._refuse(zone, file, sources.get(file.id, []), error)
-                except (SourceUnavailable, CorruptSource, CredentialsRejected) as error:
-                    self._set_back(file.file_name, file.arrived_on, error)
-                else:
-                    self._archive(zone, file, sources.get(file.id, []))
+            yield from self._read_and_load(zone, unread, sources)
+            if self.declaration.dataset is None:
+                yield from self._read_and_load(zone, self.files.rendered(self.declaration.name), {})
         if self._setbacks:
             raise still_to_do(self.declaration.name, self._setbacks)
+
+    def _read_and_load(
+        self, zone: LandingZone, files: Sequence[KnownFile], sources: Mapping[int, Sequence[Seen]]
+    ) -> Iterator[FileLoad]:
+        # Where nobody declared the columns, they depend on those of the file before.
+        ahead = self.landing.workers if self.declaration.dataset else 1
+        for file, opened in read_ahead(files, lambda file: self._read(zone, file), ahead):
+            try:
+                with opened.result() as reading:
+                    yield self._load(file, reading)
+                    self._tell_loaded(file, reading.found)
+            except RejectedFile as error:
+                self._refuse(zone, file, sources.get(file.id, []), error)
+            except (SourceUnavailable, CorruptSource, CredentialsRejected) as error:
+                self._set_back(file.file_name, file.arrived_on, error)
+            else:
+                self._archive(zone, file, sources.get(file.id, []))
 
     def _take(self, zone: LandingZone) -> dict[int, list[Seen]]:
         """Copies what lies in the dataset's folder and registers it: per file's id, what lies there of it."""
@@ -201,7 +209,7 @@ class Intake:
         """The file's bytes: its snapshot, or what was kept of it."""
         if file.archive_path is not None:
             return zone.fetch_archived(file.archive_path, file.sha256)
-        return zone.local_path(_snapshot(file))
+        return zone.local_path(snapshot_of(file))
 
     def _load(self, file: KnownFile, reading: Reading) -> FileLoad:
         found = reading.found
@@ -229,7 +237,7 @@ class Intake:
         path = file.archive_path
         if path is None or not path.startswith("archive/"):
             try:
-                path = zone.archive(_snapshot(file), list(seen) or [_gone(file)], file.arrived_at, refused=path)
+                path = zone.archive(snapshot_of(file), list(seen) or [place_of(file)], file.arrived_at, refused=path)
             except TidemarkError as error:
                 self._set_back(file.file_name, file.arrived_on, error)
                 return
@@ -243,7 +251,7 @@ class Intake:
         path = file.archive_path
         if path is None or seen:
             try:
-                path = zone.reject(_snapshot(file), list(seen) or [_gone(file)], file.arrived_at, str(error))
+                path = zone.reject(snapshot_of(file), list(seen) or [place_of(file)], file.arrived_at, str(error))
             except TidemarkError as trouble:
                 self._set_back(file.file_name, file.arrived_on, trouble)
                 return
@@ -281,32 +289,10 @@ class Intake:
         )
 
     def _note(self, fate: Fate) -> None:
-        self.fates.append(fate)
+        """What became of a file; of one that arrived on another day than those of the run, on the last of these."""
+        days = self.window.days()
+        self.fates.append(fate if fate.day in days else replace(fate, day=days[-1]))
         if fate.fate == "loaded":
             self.log.info(fate.told)
         else:
             self.log.warning(fate.told)
-
-
-def _snapshot(file: KnownFile) -> Snapshot:
-    return Snapshot(
-        dataset=file.dataset,
-        sha256=file.sha256,
-        size=file.file_size_bytes,
-        taken_at=file.arrived_at,
-        content_changed=False,
-    )
-
-
-def _gone(file: KnownFile) -> Seen:
-    """Stands for a file that is no longer where it was dropped, when a run that was killed is completed."""
-    folder, _, path = file.file_path.removeprefix("landing/").partition("/")
-    return Seen(
-        dataset=file.dataset,
-        folder=folder,
-        path=path,
-        size=-1,
-        modified_at=file.arrived_at,
-        version="",
-        has_marker=False,
-    )
