@@ -80,6 +80,11 @@ class Metric:
     fills_with_zero: bool = False
     """Whether a step without rows means zero (nothing was sold) and not that nothing is known."""
 
+    def __post_init__(self) -> None:
+        wanted = {"count": self.of == (), "distinct": len(self.of) == 1}.get(self.how, bool(self.of))
+        if not wanted:
+            raise ValueError(f"metric {self.name}: {self.how} of {len(self.of)} column(s) means nothing")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FileDataset:
@@ -137,6 +142,12 @@ class FileDataset:
             raise ValueError(f"{self.name}: a cadence of {self.cadence} does not divide a day")
         if not self.entities or not self.metrics:
             raise ValueError(f"{self.name}: it needs at least one entity and one metric")
+        for what, numbers in (("windows", self.windows), ("lags", self.lags)):
+            if len(set(numbers)) < len(numbers) or min(numbers, default=1) < 1:
+                raise ValueError(f"{self.name}: {what} are different whole numbers of steps from 1 on, not {numbers}")
+        metrics = [metric.name for metric in self.metrics]
+        if clashing := {name for name in metrics if metrics.count(name) > 1} | set(metrics) & set(self.entities):
+            raise ValueError(f"{self.name}: {', '.join(sorted(clashing))} names two columns of its features")
 
     @property
     def data_columns(self) -> list[str]:

@@ -7,7 +7,6 @@ longer than a picture, and only its objects are used: no pyplot, so nothing is s
 """
 
 import base64
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -16,39 +15,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from assets_pkg.quality.drawing import (
+    FAINT,
+    IMPUTED,
+    INK,
+    LEFT,
+    LINE_COLOURS,
+    MARKS,
+    MAX_PANELS,
+    NO_VALUE,
+    OTHERS,
+    RIGHT,
+    SOFT,
+    blank_figure,
+    listed,
+    percent,
+    plain,
+    png,
+    soften,
+)
 from schemas.datasets import OPENAQ
-from schemas.timeseries import Flag
 from schemas.window import Window, midnight
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH_PX = 800
-MAX_PANELS = 6
 MAX_HEAT_MAP_LOCATIONS = 60
 MAX_HEAT_MAP_COLUMNS = 180
 MAX_TABLE_ROWS = 100
-
-_DPI = 100
-_WIDTH_IN = WIDTH_PX / _DPI
-_LEFT = 0.105
-"""Left edge of all panels, as a share of the width: room for the longest tick label and the unit."""
-_RIGHT = 0.975
-_INK, _SOFT, _FAINT, _OTHERS, _NO_VALUE = "#222222", "#666666", "#E8E8E8", "#BDBDBD", "#C8C8C8"
-
-_LINE_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-"""Okabe and Ito, Color Universal Design (2008), without its black (marks) and its yellow (too pale on white)."""
-
-_MARKS = {
-    Flag.SPIKE: ("^", "spike"),
-    Flag.OUT_OF_RANGE: ("D", "out of range"),
-    Flag.STUCK: ("s", "stuck"),
-    Flag.SENTINEL: ("x", "sentinel, no value"),
-    Flag.NEGATIVE: ("v", "negative"),
-}
-"""Marker and name of the flags the report counts; an hour with several wears the first of them."""
-_IMPUTED = ("o", "imputed")
 
 _BANDS_PCT = (0, 50, 70, 80, 90, 95, 99, 100)
 _BAND_COLOURS = ("#4A1804", "#8C2F04", "#C8501B", "#F08A3C", "#FBC27A", "#FEE6BE", "#E3F0F7")
@@ -82,15 +77,15 @@ def day_picture(series: pd.DataFrame, report: pd.DataFrame, day: date) -> bytes:
     panels = min(len(parameters), MAX_PANELS)
     legend_in = 0.12 + 0.2 * (-(-len(lines) // 4) + -(-len(marks) // 6))
     height_in = 0.72 + 1.25 * max(panels, 1) + 0.45 + legend_in
-    figure = _figure(height_in, f"Air quality on {day:%Y-%m-%d} (UTC)", _day_in_words(hours, scores, parameters))
+    figure = blank_figure(height_in, f"Air quality on {day:%Y-%m-%d} (UTC)", _day_in_words(hours, scores, parameters))
     if not panels:
-        figure.text(0.5, 0.4, "no hours in the series on this day", ha="center", color=_SOFT, fontsize=11)
-        return _png(figure)
+        figure.text(0.5, 0.4, "no hours in the series on this day", ha="center", color=SOFT, fontsize=11)
+        return png(figure)
     grid = figure.add_gridspec(
         panels,
         1,
-        left=_LEFT,
-        right=_RIGHT,
+        left=LEFT,
+        right=RIGHT,
         top=1 - 0.72 / height_in,
         bottom=(0.45 + legend_in) / height_in,
         hspace=0.16,
@@ -99,13 +94,13 @@ def day_picture(series: pd.DataFrame, report: pd.DataFrame, day: date) -> bytes:
         axes = figure.add_subplot(grid[row])
         _draw_parameter(axes, hours[hours["parameter"] == parameter], parameter, colours)
         axes.tick_params(labelbottom=row == panels - 1)
-    axes.set_xlabel("end of the hour, UTC", fontsize=8.5, color=_SOFT)
-    look: dict[str, Any] = {"loc": "lower left", "frameon": False, "fontsize": 8.5, "labelcolor": _INK}
+    axes.set_xlabel("end of the hour, UTC", fontsize=8.5, color=SOFT)
+    look: dict[str, Any] = {"loc": "lower left", "frameon": False, "fontsize": 8.5, "labelcolor": INK}
     look |= {"borderaxespad": 0, "columnspacing": 1.6, "handletextpad": 0.5}
     marks_in = 0.06 + 0.2 * -(-len(marks) // 6)
-    figure.legend(handles=lines, ncols=4, bbox_to_anchor=(_LEFT, marks_in / height_in), **look)
-    figure.legend(handles=marks, ncols=6, bbox_to_anchor=(_LEFT, 0.04 / height_in), **look)
-    return _png(figure)
+    figure.legend(handles=lines, ncols=4, bbox_to_anchor=(LEFT, marks_in / height_in), **look)
+    figure.legend(handles=marks, ncols=6, bbox_to_anchor=(LEFT, 0.04 / height_in), **look)
+    return png(figure)
 
 
 def score_picture(report: pd.DataFrame) -> bytes:
@@ -122,26 +117,24 @@ def score_picture(report: pd.DataFrame) -> bytes:
     map_in = min(max(0.17 * len(shown), 0.5), 6.0)
     height_in = 0.85 + 2 * map_in + 0.35 + 1.05
     words = _scores_in_words(means, len(shown), days_per_column)
-    figure = _figure(height_in, "Quality scores by location and UTC day", words)
+    figure = blank_figure(height_in, "Quality scores by location and UTC day", words)
     if not shown:
-        figure.text(0.5, 0.4, "the report has no rows", ha="center", color=_SOFT, fontsize=11)
-        return _png(figure)
+        figure.text(0.5, 0.4, "the report has no rows", ha="center", color=SOFT, fontsize=11)
+        return png(figure)
     top, bottom = 1 - 0.85 / height_in, 1.05 / height_in
-    grid = figure.add_gridspec(
-        2, 2, left=_LEFT, right=_RIGHT, top=top, bottom=bottom, wspace=0.06, hspace=0.35 / map_in
-    )
+    grid = figure.add_gridspec(2, 2, left=LEFT, right=RIGHT, top=top, bottom=bottom, wspace=0.06, hspace=0.35 / map_in)
     for n, (column, name) in enumerate(_SHARES.items()):
         axes = figure.add_subplot(grid[n // 2, n % 2])
         table = report.pivot(index="location_id", columns="day", values=column).reindex(index=shown, columns=days)
         worst = table.T.groupby(days[np.arange(len(days)) // days_per_column * days_per_column]).min().T
         image = _draw_heat_map(axes, worst)
-        axes.set_title(name, loc="left", fontsize=9.5, color=_INK, pad=4)
+        axes.set_title(name, loc="left", fontsize=9.5, color=INK, pad=4)
         axes.tick_params(labelbottom=n >= 2, labelleft=n % 2 == 0)
         if n % 2 == 0:
-            axes.set_ylabel("location", fontsize=8.5, color=_SOFT)
+            axes.set_ylabel("location", fontsize=8.5, color=SOFT)
             axes.yaxis.set_label_coords(-0.19, 0.5)
     _draw_band_scale(figure, image, height_in)
-    return _png(figure)
+    return png(figure)
 
 
 def as_markdown(png: bytes, alt: str) -> str:
@@ -161,7 +154,7 @@ def report_table(report: pd.DataFrame) -> str:
         flags = [f"{name} {row[column]:,}" for column, name in _FLAG_COUNTS.items() if row[column]]
         cells = [
             str(row["location_id"]),
-            *(_percent(row[column]) for column in ("score_pct", "completeness_pct", "validity_pct")),
+            *(percent(row[column]) for column in ("score_pct", "completeness_pct", "validity_pct")),
             f"{row['rows_duplicate']:,}",
             f"{row['rows_quarantined']:,}",
             ", ".join(flags),
@@ -198,9 +191,9 @@ def _in_order(parameters: Iterable[str]) -> list[str]:
 def _colours_of(locations: Iterable[int], scores: "pd.Series[float]") -> dict[int, str]:
     """A colour for each location, or for those of the lowest score if there are too many."""
     ordered = sorted(locations)
-    if len(ordered) > len(_LINE_COLOURS):
+    if len(ordered) > len(LINE_COLOURS):
         ordered = sorted(ordered, key=lambda location: (scores.get(location, np.inf), location))
-    return dict(zip(ordered, _LINE_COLOURS, strict=False))
+    return dict(zip(ordered, LINE_COLOURS, strict=False))
 
 
 def _legend_entries(
@@ -210,54 +203,54 @@ def _legend_entries(
     from matplotlib.lines import Line2D
 
     lines = [
-        Line2D([], [], color=colour, lw=1.6, label=f"location {location}, {_percent(scores.get(location))}")
+        Line2D([], [], color=colour, lw=1.6, label=f"location {location}, {percent(scores.get(location))}")
         for location, colour in colours.items()
     ]
     if others := hours["location_id"].nunique() - len(colours):
-        lines.append(Line2D([], [], color=_OTHERS, lw=1.6, label=f"{others} more"))
+        lines.append(Line2D([], [], color=OTHERS, lw=1.6, label=f"{others} more"))
     kinds = hours["kind"]
-    look: dict[str, Any] = {"ls": "", "markeredgecolor": _INK, "markersize": 6}
+    look: dict[str, Any] = {"ls": "", "markeredgecolor": INK, "markersize": 6}
     marks = [
-        Line2D([], [], marker=marker, markerfacecolor=_OTHERS, label=name, **look)
-        for kind, (marker, name) in _MARKS.items()
+        Line2D([], [], marker=marker, markerfacecolor=OTHERS, label=name, **look)
+        for kind, (marker, name) in MARKS.items()
         if kinds.eq(kind.value).any()
     ]
     if hours["is_imputed"].any():
-        marks.append(Line2D([], [], marker=_IMPUTED[0], markerfacecolor="white", label=_IMPUTED[1], **look))
+        marks.append(Line2D([], [], marker=IMPUTED[0], markerfacecolor="white", label=IMPUTED[1], **look))
     return lines, marks
 
 
 def _kind_of(flags: "pd.Series[str]") -> "pd.Series[str]":
     """The flag each hour is marked with; empty if none."""
     tokens = "|" + flags.astype("object").fillna("") + "|"
-    kinds = [tokens.str.contains(f"|{kind.value}|", regex=False).to_numpy(dtype=bool) for kind in _MARKS]
-    return pd.Series(np.select(kinds, [kind.value for kind in _MARKS], default=""), index=flags.index, dtype="object")
+    kinds = [tokens.str.contains(f"|{kind.value}|", regex=False).to_numpy(dtype=bool) for kind in MARKS]
+    return pd.Series(np.select(kinds, [kind.value for kind in MARKS], default=""), index=flags.index, dtype="object")
 
 
 def _draw_parameter(axes: "Axes", hours: pd.DataFrame, parameter: str, colours: Mapping[int, str]) -> None:
     """One panel: the lines of each colour (grey below), marks, scale."""
     bottom, top = _scale_of(hours)
-    colour_of = hours["location_id"].map(dict(colours)).fillna(_OTHERS)
-    for colour in dict.fromkeys([_OTHERS, *colours.values()]):
+    colour_of = hours["location_id"].map(dict(colours)).fillna(OTHERS)
+    for colour in dict.fromkeys([OTHERS, *colours.values()]):
         if (rows := hours[colour_of == colour]).empty:
             continue
         is_new_line = (rows["sensors_id"].diff() != 0) | (rows["location_id"].diff() != 0) | (rows["hour"].diff() > 1)
         breaks = np.flatnonzero(is_new_line)
         at, values = (np.insert(rows[name].to_numpy("float64"), breaks, np.nan) for name in ("hour", "value"))
-        is_grey = colour == _OTHERS
+        is_grey = colour == OTHERS
         width, dot = (0.8, 1.0) if is_grey else (1.3, 2.8)
         axes.plot(at, values, color=colour, lw=width, marker=".", markersize=dot, zorder=2 if is_grey else 3)
         _draw_marks(axes, rows[(rows["kind"] != "") | rows["is_imputed"]], (bottom, top), colour)
     _label_values_beyond(axes, hours, bottom, top)
-    units = ", ".join(_plain(unit) for unit in sorted(hours["unit"].dropna().unique()))
-    axes.set_ylabel(f"{_plain(parameter)}\n{units}", fontsize=8.5, color=_INK)
+    units = ", ".join(plain(unit) for unit in sorted(hours["unit"].dropna().unique()))
+    axes.set_ylabel(f"{plain(parameter)}\n{units}", fontsize=8.5, color=INK)
     axes.yaxis.set_label_coords(-0.07, 0.5)
     axes.set_xlim(0, 24.25)
     axes.set_xticks(range(0, 25, 3), [f"{hour:02}:00" for hour in range(0, 25, 3)])
     axes.set_ylim(bottom, top)
     axes.locator_params(axis="y", nbins=4)
-    axes.grid(color=_FAINT, lw=0.8)
-    _soften(axes)
+    axes.grid(color=FAINT, lw=0.8)
+    soften(axes)
 
 
 def _draw_marks(axes: "Axes", rows: pd.DataFrame, scale: tuple[float, float], colour: str) -> None:
@@ -265,17 +258,17 @@ def _draw_marks(axes: "Axes", rows: pd.DataFrame, scale: tuple[float, float], co
     if rows.empty:
         return
     kinds, at = rows["kind"], rows["value"].fillna(scale[0]).clip(*scale)
-    size = 4.0 if colour == _OTHERS else 5.5
+    size = 4.0 if colour == OTHERS else 5.5
     look: dict[str, Any] = {"ls": "", "clip_on": False, "zorder": 4, "markersize": size}
-    for kind, (marker, _) in _MARKS.items():
+    for kind, (marker, _) in MARKS.items():
         if (here := kinds.eq(kind.value)).any():
             is_cross = marker == "x"
-            edge: dict[str, Any] = {"markeredgecolor": colour if is_cross else _INK}
+            edge: dict[str, Any] = {"markeredgecolor": colour if is_cross else INK}
             edge["markeredgewidth"] = 1.6 if is_cross else 0.7
             axes.plot(rows.loc[here, "hour"], at[here], marker=marker, markerfacecolor=colour, **edge, **look)
     if (here := rows["is_imputed"].astype(bool) & rows["value"].notna()).any():
         hollow: dict[str, Any] = {"markerfacecolor": "white", "markeredgecolor": colour, "markeredgewidth": 1.2}
-        axes.plot(rows.loc[here, "hour"], at[here], marker=_IMPUTED[0], **hollow, **look)
+        axes.plot(rows.loc[here, "hour"], at[here], marker=IMPUTED[0], **hollow, **look)
 
 
 def _label_values_beyond(axes: "Axes", hours: pd.DataFrame, bottom: float, top: float) -> None:
@@ -295,7 +288,7 @@ def _label_values_beyond(axes: "Axes", hours: pd.DataFrame, bottom: float, top: 
             ha="left" if is_early else "right",
             va=align,
             fontsize=8.5,
-            color=_INK,
+            color=INK,
             zorder=3.5,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
         )
@@ -318,7 +311,7 @@ def _draw_heat_map(axes: "Axes", table: pd.DataFrame) -> Any:
     """One map of percentages, locations down and days across; few enough cells carry their number."""
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
-    colours = ListedColormap(list(_BAND_COLOURS)).with_extremes(bad=_NO_VALUE)
+    colours = ListedColormap(list(_BAND_COLOURS)).with_extremes(bad=NO_VALUE)
     cells = table.to_numpy("float64", na_value=np.nan)
     image = axes.imshow(
         cells, cmap=colours, norm=BoundaryNorm(_BANDS_PCT, len(_BAND_COLOURS)), aspect="auto", interpolation="nearest"
@@ -330,71 +323,41 @@ def _draw_heat_map(axes: "Axes", table: pd.DataFrame) -> Any:
     if columns <= 8:
         for row, column in np.argwhere(np.isfinite(cells)):
             cell = cells[row, column]
-            ink = "white" if cell < _BANDS_PCT[3] else _INK
+            ink = "white" if cell < _BANDS_PCT[3] else INK
             axes.text(column, row, f"{np.floor(cell):.0f}", ha="center", va="center", fontsize=7.5, color=ink)
     axes.set_xticks(np.arange(0.5, columns - 1), minor=True)
     axes.set_yticks(np.arange(0.5, rows - 1), minor=True)
     if columns <= 93:
         axes.grid(which="minor", color="white", lw=0.7)
     axes.tick_params(which="minor", length=0)
-    _soften(axes)
+    soften(axes)
     return image
 
 
 def _draw_band_scale(figure: "Figure", image: Any, height_in: float) -> None:
     """The key to the colours, at the foot of the figure."""
-    axes = figure.add_axes((_LEFT, 0.42 / height_in, 0.6, 0.14 / height_in))
+    axes = figure.add_axes((LEFT, 0.42 / height_in, 0.6, 0.14 / height_in))
     figure.colorbar(image, cax=axes, orientation="horizontal", spacing="uniform", ticks=_BANDS_PCT)
-    axes.set_xlabel("percent", fontsize=8.5, color=_SOFT)
-    _soften(axes)
-    void = figure.add_axes((0.75, 0.42 / height_in, 0.03, 0.14 / height_in), facecolor=_NO_VALUE, xticks=[], yticks=[])
-    void.text(1.3, 0.5, "no value", transform=void.transAxes, va="center", fontsize=8.5, color=_SOFT)
-    _soften(void)
-
-
-def _figure(height_in: float, title: str, words: str) -> "Figure":
-    """A blank white figure with its own canvas, a title and a line below it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(_WIDTH_IN, height_in), dpi=_DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    figure.text(_LEFT, 1 - 0.14 / height_in, title, va="top", fontsize=12, fontweight="bold", color=_INK)
-    figure.text(_LEFT, 1 - 0.40 / height_in, words, va="top", fontsize=9, color=_SOFT)
-    return figure
-
-
-def _png(figure: "Figure") -> bytes:
-    """The figure as PNG without metadata; 64 colours suffice here and make it less than half as large."""
-    from PIL import Image
-
-    figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]  # type: ignore[attr-defined]
-    out = io.BytesIO()
-    Image.fromarray(pixels).quantize(64, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(out, "PNG")
-    return out.getvalue()
-
-
-def _soften(axes: "Axes") -> None:
-    """Frame, ticks and labels in the background."""
-    axes.tick_params(labelsize=8.5, labelcolor=_SOFT, color=_OTHERS, length=3)
-    for spine in axes.spines.values():
-        spine.set_color(_OTHERS)
+    axes.set_xlabel("percent", fontsize=8.5, color=SOFT)
+    soften(axes)
+    void = figure.add_axes((0.75, 0.42 / height_in, 0.03, 0.14 / height_in), facecolor=NO_VALUE, xticks=[], yticks=[])
+    void.text(1.3, 0.5, "no value", transform=void.transAxes, va="center", fontsize=8.5, color=SOFT)
+    soften(void)
 
 
 def _day_in_words(hours: pd.DataFrame, scores: "pd.Series[float]", parameters: Sequence[str]) -> str:
     """The scores of the day, and what the picture does not show."""
     words = ["no score"]
     if len(scores):
-        words = [f"score {_percent(scores.mean())}"]
+        words = [f"score {percent(scores.mean())}"]
         if len(scores) > 1:
             words[0] += (
-                f" (mean of {len(scores)} locations), lowest {_percent(scores.min())} at location {scores.idxmin()}"
+                f" (mean of {len(scores)} locations), lowest {percent(scores.min())} at location {scores.idxmin()}"
             )
     if silent := sorted(set(scores.index) - set(hours["location_id"])):
-        words.append(f"no hours from {_listed(silent)}")
+        words.append(f"no hours from {listed(silent)}")
     if left_out := parameters[MAX_PANELS:]:
-        words.append(f"not drawn: {_listed(map(_plain, left_out))}")
+        words.append(f"not drawn: {listed(map(plain, left_out))}")
     return "; ".join(words)
 
 
@@ -402,7 +365,7 @@ def _scores_in_words(means: "pd.Series[float]", shown: int, days_per_column: int
     """The mean score, the worst location, and what is left out or drawn together."""
     if means.empty:
         return "no score"
-    words = [f"mean score {_percent(means.mean())}, lowest {_percent(means.min())} at location {means.idxmin()}"]
+    words = [f"mean score {percent(means.mean())}, lowest {percent(means.min())} at location {means.idxmin()}"]
     if shown < len(means):
         words.append(f"the {shown} lowest of {len(means)} locations")
     if days_per_column > 1:
@@ -413,23 +376,6 @@ def _scores_in_words(means: "pd.Series[float]", shown: int, days_per_column: int
 def _number(value: float) -> str:
     """A measured value in at most four digits or whole thousands, whichever is longer."""
     return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
-
-
-def _listed(names: Iterable[object]) -> str:
-    """The first four names, and how many more there are."""
-    every = [str(name) for name in names]
-    return ", ".join(every[:4]) + (f" and {len(every) - 4} more" if len(every) > 4 else "")
-
-
-def _percent(value: float | None) -> str:
-    """A percentage rounded down, so that only a perfect one reads 100 %; n/a if unknown."""
-    return "n/a" if value is None or pd.isna(value) else f"{np.floor(value):.0f} %"
-
-
-def _plain(text: str) -> str:
-    """A name from the data as Matplotlib can draw it: short, in glyphs its font has, and never read as mathematics."""
-    latin = text[:24].encode("latin-1", "replace").decode("latin-1")
-    return "".join(letter if letter.isprintable() else "?" for letter in latin).replace("$", r"\$")
 
 
 def _escaped(text: str) -> str:

@@ -13,8 +13,8 @@ Belongs here: the order of a write and of a read. Does not belong here: SQL (`sq
 project wants to record beside a write (override `record`).
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, ClassVar, get_origin
@@ -80,15 +80,17 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
             spec = self.spec_of(context)
             whole = slice_of(context, spec)
             tally, has_changed = Tally(), False
-            for write in _writes_of(obj, spec):
-                if isinstance(write, BatchWrite):
-                    streamed = self.stream(context, whole, write)
-                    tally.add_streamed(streamed, write.window.days() if write.window else ())
-                    has_changed |= bool(streamed.changed_days)
-                    continue
-                written = self.write(context, whole, write)
-                tally.add(written.rows, written.rows_by_day, written.changes)
-                has_changed |= bool(written.changes)
+            # Closed at once when a write fails: what the stream holds, a lock or a file, is let go with it.
+            with closing(_writes_of(obj, spec)) as writes:
+                for write in writes:
+                    if isinstance(write, BatchWrite):
+                        streamed = self.stream(context, whole, write)
+                        tally.add_streamed(streamed, write.window.days() if write.window else ())
+                        has_changed |= bool(streamed.changed_days)
+                        continue
+                    written = self.write(context, whole, write)
+                    tally.add(written.rows, written.rows_by_day, written.changes)
+                    has_changed |= bool(written.changes)
             if has_changed:
                 self._refresh_aggregates(spec, whole)
             report(context, spec, tally)
@@ -216,7 +218,7 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
         return self._capabilities
 
 
-def _writes_of(obj: Any, spec: TableSpec) -> Iterator[SliceWrite | BatchWrite]:
+def _writes_of(obj: Any, spec: TableSpec) -> Generator[SliceWrite | BatchWrite, None, None]:
     if isinstance(obj, SliceStream):
         yield from obj
     elif isinstance(obj, pd.DataFrame):

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from assets_pkg.quality.drawing import MAX_PANELS, WIDTH_PX
 from assets_pkg.quality.file_pictures import SHOWN_DAYS, dataset_picture
-from assets_pkg.quality.pictures import MAX_PANELS, WIDTH_PX
 from schemas.base import conform, empty
 from schemas.file_dataset import FileDataset
 from schemas.file_datasets.meters import DATASET as METERS

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from assets_pkg.quality import pictures
+from assets_pkg.quality.drawing import WIDTH_PX
 from assets_pkg.quality.pictures import as_markdown, day_picture, report_table, score_picture
 from assets_pkg.quality.transforms import daily_report
 from schemas.base import conform, empty
@@ -61,7 +62,7 @@ def pixels(png: bytes) -> np.ndarray:
     """The picture as RGB; raises if it does not decode."""
     with Image.open(io.BytesIO(png)) as image:
         assert image.format == "PNG"
-        assert image.width == pictures.WIDTH_PX
+        assert image.width == WIDTH_PX
         return np.asarray(image.convert("RGB")).astype(int)
 
 
