@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from resources.errors import ConfigurationError
+from schemas.file_dataset import StagedRows
 from schemas.schema_versions import Column
 
 FEW = 200
@@ -16,6 +17,10 @@ FEW = 200
 
 PER_VALUE = 3
 MOST_ENTITIES = 2
+COUNT = "rows"
+"""Name of the metric every proposal has."""
+LONGEST_METRIC = 40
+"""Characters; names of features append to it, and PostgreSQL keeps 63."""
 TYPES: Mapping[str, str] = {
     "text": "Text",
     "integer": "NullableInt",
@@ -80,7 +85,8 @@ def _event(dataset_name: str, observed: Sequence[Observed]) -> str:
 def _entities(dataset_name: str, observed: Sequence[Observed], event: str) -> list[str]:
     texts = [one for one in observed if one.column.kind == "text" and one.distinct and one.nulls == 0]
     named = [one for one in texts if one.distinct <= FEW and one.distinct * PER_VALUE <= one.rows]
-    chosen = sorted(named or texts, key=lambda one: one.distinct)[: MOST_ENTITIES if named else 1]
+    telling = [one for one in named if one.distinct > 1] or named
+    chosen = sorted(telling or texts, key=lambda one: one.distinct)[: MOST_ENTITIES if telling else 1]
     if not chosen:
         raise ConfigurationError(
             f"no column of {dataset_name} names what its rows are about (a text without gaps), so it cannot have series"
@@ -111,13 +117,14 @@ def _model(dataset_name: str, observed: Sequence[Observed], event: str, entities
         '    """One row per line of a file that fits the declaration."""',
         "",
     ]
-    for one in observed:
+    attributes = _attributes([one.column.name for one in observed])
+    for one, attribute in zip(observed, attributes, strict=True):
         name, is_needed = one.column.name, one.column.name in (event, *entities)
         options = [] if is_needed else ["nullable=True"]
-        if _attribute(name) != name:
+        if attribute != name:
             options.append(f"alias={_text(name)}")
         options.append(f"description={_text(f'{_original(one.column)}, as received')}")
-        lines.append(f"    {_attribute(name)}: {TYPES[one.column.kind]} = pa.Field({', '.join(options)})")
+        lines.append(f"    {attribute}: {TYPES[one.column.kind]} = pa.Field({', '.join(options)})")
     return [*lines, "", ""]
 
 
@@ -133,11 +140,11 @@ def _dataset(
         f"    event_time={_text(event)},",
         f"    entities=({', '.join(map(_text, entities))},),",
         "    metrics=(",
-        '        Metric(name="rows", unit="rows", how="count", description="rows of the step"),',
+        f'        Metric(name="{COUNT}", unit="rows", how="count", description="rows of the step"),',
     ]
-    for column in measured:
-        name, told = _text(column.name), _text(f"mean of {_original(column)}")
-        lines.append(f'        Metric(name={name}, unit="1", how="mean", of=({name},), description={told}),')
+    for column, name in zip(measured, _metric_names(measured), strict=True):
+        of, told = _text(column.name), _text(f"mean of {_original(column)}")
+        lines.append(f'        Metric(name={_text(name)}, unit="1", how="mean", of=({of},), description={told}),')
     lines += ["    ),", "    mode=Mode.EVOLVE,", "    arrivals={"]
     for one in observed:
         arguments = _arrival(one.column)
@@ -159,9 +166,23 @@ def _original(column: Column) -> str:
     return column.original.strip() or "column without a name"
 
 
-def _attribute(name: str) -> str:
-    """A name a class may have: no keyword, and none that Pandera takes for private."""
-    return f"column_{name.strip('_')}" if keyword.iskeyword(name) or name.startswith("_") else name
+def _attributes(names: Sequence[str]) -> list[str]:
+    """Names that a class may have: no keyword, nothing a model has already, none that Pandera takes for private."""
+    given: list[str] = []
+    for number, name in enumerate(names, start=1):
+        is_free = not (keyword.iskeyword(name) or name.startswith("_") or hasattr(StagedRows, name))
+        other = f"column_{name.strip('_')}"
+        given.append(name if is_free else other if other not in (*names, *given) else f"{other}_{number}")
+    return given
+
+
+def _metric_names(columns: Sequence[Column]) -> list[str]:
+    """Names of metrics, so short that those of their features fit, and of which none is the count of rows."""
+    given: list[str] = []
+    for number, column in enumerate(columns, start=1):
+        name = column.name[:LONGEST_METRIC]
+        given.append(name if name not in (COUNT, *given) else f"{name}_{number}")
+    return given
 
 
 def _text(value: str) -> str:

@@ -131,24 +131,15 @@ def build_tables(dataset: FileDataset) -> FileTables:
 
 def undeclared_table(dataset_name: str, columns: Sequence[tuple[str, str, str]]) -> TableSpec:
     """The staging table of a dataset nobody declared: per column its physical name, kind and name as received."""
-    # Attributes have names of their own: a model has methods that a column may be called like, and what begins with an
-    # underscore is no column to it.
     cells = {
-        f"column_{number}": (
-            KINDS[kind],
-            pa.Field(nullable=True, alias=name, description=f"{original or 'column without a name'}, as received"),
-        )
-        for number, (name, kind, original) in enumerate(columns)
+        name: (KINDS[kind], pa.Field(nullable=True, description=f"{original or 'column without a name'}, as received"))
+        for name, kind, original in columns
     }
-    model = type(
+    model = _model(
         _camel(f"{dataset_name}_files"),
-        (StagedRows,),
-        {
-            "__doc__": f"Rows of files dropped in the folder of {dataset_name}, which nobody declared.",
-            "__module__": __name__,
-            "__annotations__": {attribute: kind for attribute, (kind, _) in cells.items()},
-            **{attribute: field for attribute, (_, field) in cells.items()},
-        },
+        f"Rows of files dropped in the folder of {dataset_name}, which nobody declared.",
+        cells,
+        base=StagedRows,
     )
     return TableSpec(
         schema="staging",
@@ -262,17 +253,30 @@ def _report_model(dataset: FileDataset) -> type[TableModel]:
     )
 
 
-def _model(name: str, doc: str, columns: dict[str, tuple[Any, Any]], unique: list[str]) -> type[TableModel]:
-    config = type("Config", (TableModel.Config,), {"unique": unique})
+def _model(
+    name: str,
+    doc: str,
+    columns: dict[str, tuple[Any, Any]],
+    *,
+    unique: Sequence[str] = (),
+    base: type[TableModel] = TableModel,
+) -> type[Any]:
+    """A model with these columns. Its attributes have names of their own: a model has methods that a column may be
+    called like, and what begins with an underscore is no column to it."""
+    own = {"Config": type("Config", (base.Config,), {"unique": list(unique)})} if unique else {}
+    attributes: dict[str, Any] = {}
+    for number, (column, (_, field)) in enumerate(columns.items()):
+        field.alias = column
+        attributes[f"column_{number}"] = field
     return type(
         name,
-        (TableModel,),
+        (base,),
         {
             "__doc__": doc,
             "__module__": __name__,
-            "__annotations__": {column: kind for column, (kind, _) in columns.items()},
-            "Config": config,
-            **{column: field for column, (_, field) in columns.items()},
+            "__annotations__": dict(zip(attributes, (kind for kind, _ in columns.values()), strict=True)),
+            **own,
+            **attributes,
         },
     )
 

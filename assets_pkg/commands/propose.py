@@ -34,7 +34,7 @@ def propose(chosen: Settings, *, dataset_name: str, folder: Path | None) -> int:
     observed = _observed(chosen, dataset_name)
     source, remarks = declaration_source(dataset_name, observed)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(source)
+    target.write_text(source, encoding="utf-8")
     console = terminal()
     console.print(Syntax(source, "python", word_wrap=True))
     for remark in remarks:
@@ -69,6 +69,8 @@ def _observed(chosen: Settings, dataset_name: str) -> list[Observed]:
             .group_by(table.c.column_name)
         )
         facts = {row[0]: row[1:] for row in connection.execute(query)}
+        whole = sa.select(sa.func.sum(FILE_METADATA.c.row_count)).where(FILE_METADATA.c.dataset == dataset_name)
+        total = int(connection.execute(whole).scalar_one() or 0)
     found = []
     for column in version.columns:
         distinct, nulls, rows, confidence = facts.get(column.name, (0, 0, 0, None))
@@ -76,8 +78,9 @@ def _observed(chosen: Settings, dataset_name: str) -> list[Observed]:
             Observed(
                 column=column,
                 distinct=int(distinct or 0),
-                nulls=int(nulls or 0),
-                rows=int(rows or 0),
+                # A file without the column has it empty.
+                nulls=int(nulls or 0) + total - int(rows or 0),
+                rows=total,
                 confidence=confidence,
             )
         )

@@ -4,7 +4,6 @@ Belongs here: questions to the quarantine, trying files again without writing, a
 belong here: reading a file (`resources/landing/`), loading one (`assets_pkg/staging/`).
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -101,6 +100,9 @@ class Trial:
 
     file: KnownFile
     freed: int
+    """Rows that are put aside now and would be loaded."""
+    lost: int
+    """Rows that are loaded now and would be put aside."""
     put_aside: int
     event_days: tuple[date, ...]
     error: str | None
@@ -126,43 +128,50 @@ def replay(chosen: Settings, *, dataset_name: str, is_dry: bool) -> int:
     if not files:
         console.print(f"Nothing of {dataset_name} is put aside.")
         return 0
-    trials = [_try_again(chosen, dataset, file, aside) for file, aside in files]
-    _tell(console, dataset, trials, sum(aside for _, aside in files))
+    trials = [_try_again(chosen, timescale, dataset, file) for file, _ in files]
+    _tell(console, dataset, trials)
     worth = [trial.file for trial in trials if trial.freed]
     if is_dry or not worth:
         return 0
     return _launch(chosen, timescale, dataset, worth, console)
 
 
-def _try_again(chosen: Settings, dataset: FileDataset, file: KnownFile, aside: int) -> Trial:
+def _try_again(chosen: Settings, timescale: TimescaleResource, dataset: FileDataset, file: KnownFile) -> Trial:
     landing, spec = landing_resource(chosen), tables_of(dataset.name).staging
     declaration = Declaration(name=dataset.name, spec=spec, dataset=dataset)
+    before = _lines_aside(timescale, file)
     with landing.zone().fetch_archived(file.archive_path or "", file.sha256) as path, landing.scratch() as work_dir:
         try:
             with prepared(path, declaration, file.arrived_at, work_dir, landing.limits) as found:
-                before = aside if file.status is not Status.REJECTED else found.read
-                freed = found.rows - (file.row_count or 0) if file.status is not Status.REJECTED else found.rows
-                return Trial(file, max(0, freed), before, tuple(found.event_days), None)
+                days = tuple(found.event_days)
+                if file.status is Status.REJECTED:
+                    return Trial(file, found.rows, 0, found.read, days, None)
+                after = {line for batch in found.rejects() for line in batch.column("line_no").to_pylist()}
+                return Trial(file, len(before - after), len(after - before), len(before), days, None)
         except RejectedFile as error:
-            return Trial(file, 0, aside, (), str(error))
+            return Trial(file, 0, 0, len(before), (), str(error))
 
 
-def _tell(console: Console, dataset: FileDataset, trials: Sequence[Trial], aside: int) -> None:
+def _lines_aside(timescale: TimescaleResource, file: KnownFile) -> set[int]:
+    query = sa.select(QUARANTINE.c.line_no).where(
+        QUARANTINE.c.source_id == file.id, QUARANTINE.c.table_name == file.target_table
+    )
+    with timescale.connect() as connection:
+        return set(connection.execute(query).scalars())
+
+
+def _tell(console: Console, dataset: FileDataset, trials: Sequence[Trial]) -> None:
     spec = tables_of(dataset.name).staging
     freed = [trial for trial in trials if trial.freed]
-    touched = stale_days(spec, {day for trial in freed for day in trial.event_days})
-    rows = sum(trial.freed for trial in trials)
-    total = sum(trial.put_aside for trial in trials) or aside
-    console.print(
-        f"frees {rows:,} of {total:,} rows of {len(freed)} file(s), touches {len({day for _, day in touched})} day(s)",
-        style="bold",
-        highlight=False,
-    )
+    touched = stale_days(spec, {day for trial in freed for day in (*trial.event_days, *trial.file.event_days)})
+    rows, total = sum(trial.freed for trial in trials), sum(trial.put_aside for trial in trials)
+    days = len({day for _, day in touched})
+    console.print(f"frees {rows:,} of {total:,} rows, touches {days:,} days", style="bold", highlight=False)
     for trial in trials:
-        if trial.error:
-            console.print(f"  {escape(escaped(trial.file.file_name))}: still refused, {escape(escaped(trial.error))}")
-    for reason, count in Counter(trial.file.file_name for trial in freed).items():
-        console.print(f"  {escape(escaped(reason))}: {count} version(s)", style="dim", highlight=False)
+        told = f"still refused, {trial.error}" if trial.error else f"frees {trial.freed:,} of {trial.put_aside:,} rows"
+        if trial.lost:
+            told += f", but puts aside {trial.lost:,} that are loaded now"
+        console.print(f"  {escape(escaped(f'{trial.file.file_name}: {told}'))}", style="dim", highlight=False)
 
 
 def _launch(
