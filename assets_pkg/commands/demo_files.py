@@ -150,8 +150,10 @@ def _show_lines(timescale: TimescaleResource, console: Console) -> None:
         SKIPPED_LINES.c.text,
     ).join(FILE_METADATA, FILE_METADATA.c.id == SKIPPED_LINES.c.file_metadata_id)
     table = Table(title="Lines that are no rows (some of them)")
-    for name in ("file", "line", "why", "as received"):
-        table.add_column(name, justify="right" if name == "line" else "left", overflow="ellipsis", no_wrap=True)
+    table.add_column("file", max_width=28, no_wrap=True)
+    table.add_column("line", justify="right", min_width=4, no_wrap=True)
+    table.add_column("why", max_width=26, no_wrap=True)
+    table.add_column("as received", no_wrap=True)
     shown: dict[int, int] = {}
     with timescale.connect() as connection:
         both = sa.union_all(aside, skipped).subquery()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from assets_pkg.intake.fates import Fate, still_to_do
 from assets_pkg.intake.file_findings import findings_of
-from assets_pkg.intake.reading import Reading, read_ahead
+from assets_pkg.intake.reading import Reading, called_by_name, read_ahead
 from assets_pkg.intake.remembered import place_of, snapshot_of
 from resources.catalog.file_catalog import FileCatalog
 from resources.catalog.file_loads import FileLoad
@@ -191,7 +191,7 @@ class Intake:
             CorruptSource: what was kept of it is gone or was changed.
         """
         started = time.monotonic()
-        with ExitStack() as stack:
+        with called_by_name(file), ExitStack() as stack:
             path = stack.enter_context(self._bytes(zone, file))
             work_dir = stack.enter_context(self.landing.scratch())
             found = stack.enter_context(

@@ -6,10 +6,12 @@ Belongs here: a file that has been read, and reading ahead. Does not belong here
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 
 from resources.catalog.files import KnownFile
+from resources.errors import RejectedFile
+from resources.landing.names import escaped
 from resources.landing.preparation import Prepared
 
 
@@ -47,3 +49,12 @@ def read_ahead(
             for _, opened in ahead:
                 if not opened.cancel() and opened.exception() is None:
                     opened.result().close()
+
+
+@contextmanager
+def called_by_name(file: KnownFile) -> Iterator[None]:
+    """A reader knows the copy it reads, which is called by its hash: people know the file by its name."""
+    try:
+        yield
+    except RejectedFile as error:
+        raise RejectedFile(error.rule, str(error).replace(file.sha256, escaped(file.file_name))) from error

@@ -1,5 +1,6 @@
 """Files through the whole graph on a real database: what becomes of every line, and of all that depends on it."""
 
+import gzip
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -90,3 +91,13 @@ def test_reading_a_day_again_from_the_archive_changes_nothing(graph: FileGraph) 
         pd.testing.assert_frame_equal(graph.table(spec), before[spec.qualified])
     assert {file["ingestion_status"] for file in graph.catalog_files()} == {"archived"}
     graph.require_invariants()
+
+
+def test_a_refusal_names_the_file_as_its_owner_knows_it(graph: FileGraph) -> None:
+    graph.drop("sales", "torn.csv.gz", gzip.compress(b"transaction_id,region\n" * 9_000)[:-9])
+    assert graph.load("sales").success
+    (file,) = graph.catalog_files()
+    assert "torn.csv.gz" in file["error_message"]
+    assert file["sha256"] not in file["error_message"]
+    (reason,) = (graph.root / "rejected").rglob("*.reason.txt")
+    assert "torn.csv.gz: the gzip data end too early" in reason.read_text()
