@@ -57,7 +57,8 @@ def test_a_lone_surrogate_in_a_document_puts_its_record_aside(graph: FileGraph) 
         reading = f'{{"at": "2026-03-01T00:00:00Z", "energy_kwh": 1.5, "power_kw": 2, "status": "{status}"}}'
         return f'{{"site_id": "s", "meters": [{{"meter_id": "m", "readings": [{reading}]}}]}}'
 
-    text = f'{{"sites": [{", ".join(map(site, ("ok", "\\ud800", "fine")))}]}}'
+    sites = ", ".join(map(site, ("ok", "\\ud800", "fine")))
+    text = f'{{"sites": [{sites}]}}'
     graph.drop("meters", "readings.json", text.encode())
     assert graph.load("meters").success
     graph.require_invariants()
