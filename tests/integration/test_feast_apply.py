@@ -25,7 +25,7 @@ from resources.timescale.capabilities import read_capabilities
 from resources.timescale.resource import TimescaleResource, plain_url
 from resources.timescale.tables import ensure
 from resources.wiring import Settings
-from schemas.tables import AIR_QUALITY_HOURLY
+from schemas.tables import AIR_QUALITY_HOURLY, TABLES
 from tests.builders import FIRST_HOUR, feature_rows, together
 
 pytestmark = pytest.mark.timeout(600)
@@ -144,7 +144,8 @@ def _fill(url: str, rows: Any) -> None:
 def test_apply_registers_the_table_in_feasts_own_schema(stage: Stage) -> None:
     assert "Created feature view air_quality_hourly" in stage.printed
     assert "air_quality_hourly" in stage.run("feature-views", "list")
-    assert len(stage.tables()["feature_views"]) == 1
+    views = {row[0] for row in stage.tables()["feature_views"]}
+    assert views == {spec.name for spec in TABLES.values() if spec.schema == "features"}
     with psycopg.connect(stage.url) as connection:
         assert connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall() == []
     assert (stage.settings.home / "feast_online.db").is_file()
