@@ -76,7 +76,9 @@ class Graph:
             "files": self.files,
         }
         self.instance = instance or dg.DagsterInstance.ephemeral()
-        checks = dg.define_asset_job("every_check", dg.AssetSelection.all_asset_checks())
+        checks = dg.define_asset_job(
+            "every_check", dg.AssetSelection.checks_for_assets(*(asset_key(table) for table in OPENAQ_TABLES))
+        )
         self.definitions = dg.Definitions.merge(
             build_definitions(self.resources, Settings(_env_file=None)), dg.Definitions(jobs=[checks])
         )
