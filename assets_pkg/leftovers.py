@@ -47,14 +47,21 @@ def _is_member(entry: Path, group: int, marker: bytes) -> bool:
         if os.getpgid(int(entry.name)) != group:
             return False
         fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-        environment = (entry / "environ").read_bytes()
+        environment = _environment(entry)
     except OSError:
         return False
     state, thread_count = fields[0], int(fields[17])
     if state in "ZX" and thread_count <= 1:
         return False
-    # A process that is going away has no environment any more, but may still hold its locks.
     return not environment or marker in environment.split(b"\0")
+
+
+def _environment(entry: Path) -> bytes:
+    """Empty for a process that is going away: it has no memory any more, but may still hold its locks."""
+    try:
+        return (entry / "environ").read_bytes()
+    except ProcessLookupError:  # how Linux says so since 6.16; before, the file was empty
+        return b""
 
 
 def wait_until(condition: Callable[[], bool], patience_s: float) -> bool:

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Machines are noisy: how long an example takes says nothing about whether it is right.
-settings.register_profile("tidemark", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# `--hypothesis-profile=thorough` looks ten times longer.
+settings.register_profile("tidemark", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", parent=settings.get_profile("tidemark"), max_examples=300)
 settings.load_profile("tidemark")
 
 ROOT = Path(__file__).resolve().parents[1]

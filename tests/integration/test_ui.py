@@ -20,7 +20,7 @@ from assets_pkg.planning import DayRange
 from resources.openaq.generator.generate import generate
 from resources.openaq.generator.places import DEMO_LOCATIONS
 from resources.wiring import Settings
-from schemas.tables import AIR_QUALITY_REPORT, OPENAQ_TABLES
+from schemas.tables import AIR_QUALITY_REPORT, OPENAQ_TABLES, TABLES
 
 SPAN = DayRange(date(2025, 3, 3), date(2025, 3, 7))
 PLACES = DEMO_LOCATIONS[:2]
@@ -113,10 +113,18 @@ def test_each_day_has_a_picture_of_its_own(stack_url: str, runs_of_backfill: lis
     assert all(picture.startswith("![") and "data:image/png;base64," in picture for picture in pictures.values())
 
 
-def test_the_graph_shows_the_four_assets(stack_url: str, runs_of_backfill: list[str], tmp_path: Path) -> None:
+def test_the_graph_shows_each_dataset(stack_url: str, tmp_path: Path) -> None:
     shown = page(f"{stack_url}/asset-groups", tmp_path)
-    for spec in OPENAQ_TABLES.values():
-        assert spec.name in shown
+    for dataset in {spec.dataset for spec in TABLES.values()}:
+        assert f">{dataset}<" in shown
+
+
+@pytest.mark.parametrize("dataset", ["openaq", "sales", "meters"])
+def test_the_graph_of_a_dataset_shows_its_four_assets(stack_url: str, dataset: str, tmp_path: Path) -> None:
+    shown = page(f"{stack_url}/locations/tidemark/asset-groups/{dataset}", tmp_path)
+    names = [spec.name for spec in TABLES.values() if spec.dataset == dataset]
+    assert len(names) == 4
+    assert [name for name in names if name not in shown] == []
 
 
 def test_an_assets_page_shows_its_columns_and_its_table(

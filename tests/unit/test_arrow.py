@@ -6,7 +6,7 @@ import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.errors import ContractBroken
@@ -49,7 +49,6 @@ def frame_of(rows: list[tuple[object, ...]]) -> pd.DataFrame:
 
 
 @given(ROWS.filter(bool))
-@settings(deadline=None)
 def test_a_frame_comes_back_as_it_was(rows: list[tuple[object, ...]]) -> None:
     frame = frame_of(rows)
     pd.testing.assert_frame_equal(from_arrow(to_arrow(frame, Row), Row), frame, check_exact=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.timescale.changes import KINDS, rows_by_day, settle
@@ -88,7 +88,6 @@ def naive(old: pd.DataFrame, new: pd.DataFrame, spec: TableSpec) -> tuple[Counte
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
 def test_changes_are_those_of_a_naive_search(spec: TableSpec, data: st.DataObject) -> None:
     old, new = data.draw(frames(2, spec)), data.draw(frames(3, spec))
     settled, changes = settle(old, new, spec)
@@ -108,7 +107,6 @@ def test_changes_are_those_of_a_naive_search(spec: TableSpec, data: st.DataObjec
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
 def test_settling_what_is_settled_changes_nothing(spec: TableSpec, data: st.DataObject) -> None:
     old, new = data.draw(frames(2, spec)), data.draw(frames(3, spec))
     settled, _ = settle(old, new, spec)

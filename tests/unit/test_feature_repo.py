@@ -191,9 +191,7 @@ def test_the_command_and_the_repository_agree_on_schemas(
 @example(secret='it\'s "#1": ${HOME} $HOME %40 \\n - |')
 @example(secret=" leading and trailing ")
 @example(secret="0123")
-@hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_password_reaches_feast_as_it_is(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
     config = _load(monkeypatch, PGPASSWORD=secret)
     assert config.offline_store.password == secret

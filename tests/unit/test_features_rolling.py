@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assets_pkg.features.rolling import Moments, rolling_count, rolling_max, rolling_min, rolling_moments
@@ -72,7 +72,6 @@ def bits_of_last(moments: Moments) -> list[bytes]:
     return [part[-1, -1].tobytes() for part in moments[1:]]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 400), st.integers(0, 3))
 def test_a_window_is_bit_for_bit_the_same_wherever_the_row_begins(seed: int, before: int, rows: int) -> None:
     chance = np.random.default_rng(seed)

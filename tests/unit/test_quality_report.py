@@ -229,7 +229,6 @@ def messy_ledger(draw: st.DrawFn) -> pd.DataFrame:
 FOUR_DAYS = Window.of_days(DAY, DAY + timedelta(days=3))
 
 
-@settings(max_examples=60, deadline=None)
 @given(messy_series(), messy_ledger())
 def test_any_input_gives_a_defined_report(series: pd.DataFrame, accounts: pd.DataFrame) -> None:
     report = AirQualityReport.validate(daily_report(series, accounts, window=FOUR_DAYS))

@@ -60,7 +60,15 @@ def test_a_damaged_archive_file_is_kept_as_evidence(store: RawStore) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".json", ".csv.gz"])
-@pytest.mark.parametrize("damage", [b"", b"other", gzip.compress(b"other"), gzip.compress(PAGE)[:-4]])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(b"", id="emptied"),
+        pytest.param(b"other", id="other text"),
+        pytest.param(gzip.compress(b"other"), id="other page"),
+        pytest.param(gzip.compress(PAGE)[:-4], id="cut short"),
+    ],
+)
 def test_changed_bytes_are_noticed_and_healed_by_the_next_put(tmp_path: Path, suffix: str, damage: bytes) -> None:
     store = RawStore(str(tmp_path))
     path = store.put(PAGE, suffix=suffix)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assets_pkg.timeseries.screening import OUTCOMES
@@ -83,7 +83,6 @@ def messy_frame(drawn: list[dict[str, object]]) -> pd.DataFrame:
     return staging_rows(columns.pop("value"), datetime_utc=stamps, known_at=known_at, **columns)
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.lists(MESSY_ROW, max_size=60))
 def test_the_accounts_close_whatever_comes_in(drawn: list[dict[str, object]]) -> None:
     rows = messy_frame(drawn)
@@ -92,7 +91,6 @@ def test_the_accounts_close_whatever_comes_in(drawn: list[dict[str, object]]) ->
     assert cleaned.accounts["read"].sum() == FIVE_DAYS.holds(rows["datetime_utc"], "right").sum()
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(MESSY_ROW, min_size=2, max_size=60), st.integers(0, 999))
 def test_the_order_of_rows_does_not_matter(drawn: list[dict[str, object]], seed: int) -> None:
     rows = messy_frame(drawn)

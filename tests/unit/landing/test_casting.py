@@ -30,7 +30,6 @@ def bits(value: float) -> bytes:
     return struct.pack("d", value)
 
 
-@settings(max_examples=30)
 @given(st.lists(st.from_regex(NUMERAL, fullmatch=True), min_size=1, max_size=200))
 @example(["2.4703282292062327e-324", "2.4703282292062328e-324", "1.7976931348623158e308", "-0", "9007199254740993"])
 def test_numbers_are_those_of_python(cells: list[str]) -> None:
@@ -111,7 +110,6 @@ def test_a_way_of_writing_is_found_and_comes_back(numbers: list[str]) -> None:
             assert set(row[2:]) == {float(number)}
 
 
-@settings(max_examples=30)
 @given(st.lists(FINITE, min_size=1, max_size=200))
 def test_doubles_come_back_bit_by_bit(numbers: list[float]) -> None:
     found = converted([repr(number) for number in numbers], Kind.NUMBER)
@@ -462,7 +460,6 @@ ANY_PLAN = st.builds(
 )
 
 
-@settings(max_examples=60)
 @given(st.lists(ANY_CELL, min_size=1, max_size=60), ANY_PLAN)
 def test_every_row_is_typed_or_rejected_and_every_cell_accounted_for(cells: list[str | None], plan: Plan) -> None:
     with text_table(cells) as table:

@@ -23,7 +23,6 @@ TABLES = st.integers(2, 5).flatmap(
 )
 
 
-@settings(max_examples=40, deadline=None)  # each opens a database
 @given(
     rows=TABLES,
     delimiter=st.sampled_from(",;\t|^~:# \x1f"),
@@ -44,7 +43,6 @@ def test_any_table_in_any_declared_dialect_comes_back_exactly(
     assert found.rejects == []
 
 
-@settings(max_examples=40, deadline=None)  # each opens a database
 @given(st.binary(max_size=300) | st.text("a1,;\"'\n\r\0\\ é", max_size=200).map(str.encode))
 def test_any_bytes_are_read_or_refused_and_no_line_is_lost(data: bytes) -> None:
     try:
@@ -56,7 +54,7 @@ def test_any_bytes_are_read_or_refused_and_no_line_is_lost(data: bytes) -> None:
         assert found.lines == len(re.findall(rb"\r\n|\r|\n|(?<=[^\r\n])\Z", data))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text("a1,;\"'\n\r é", max_size=200), st.integers(1, 9))
 def test_no_line_is_lost_of_a_file_that_is_longer_than_its_head(
     monkeypatch: pytest.MonkeyPatch, text: str, head: int
@@ -79,7 +77,6 @@ def test_a_clean_long_file_is_read_without_walking_it_line_by_line(end: str, mon
     assert found.places[-1] == (BULK_FROM + 11, 1)
 
 
-@settings(max_examples=40, deadline=None)  # each opens a database
 @given(
     st.lists(
         st.sampled_from(

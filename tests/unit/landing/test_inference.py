@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.errors import ConfigurationError
@@ -242,7 +242,6 @@ def test_inference_never_loses_a_cell(cells: list[str | None], header: str) -> N
 SMALL = st.lists(st.sampled_from(["1", "1.5", "-2", "1.234", "12.345"]), min_size=1, max_size=4)
 
 
-@settings(max_examples=30)
 @given(SMALL)
 def test_three_digits_behind_one_point_decide_nothing(cells: list[str]) -> None:
     found = guess(cells)
@@ -254,7 +253,6 @@ def test_three_digits_behind_one_point_decide_nothing(cells: list[str]) -> None:
         assert found.kind is Kind.INTEGER
 
 
-@settings(max_examples=40)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_floats_as_programs_write_them_are_numbers(value: float) -> None:
     assert guess([repr(value), "0.5"]).kind is Kind.NUMBER

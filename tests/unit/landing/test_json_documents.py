@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.errors import ConfigurationError, LedgerNotClosed, RejectedFile
@@ -365,7 +365,6 @@ def cells_of(record: dict[str, Any], way: tuple[str, ...] = ()) -> dict[tuple[st
     return found
 
 
-@settings(max_examples=150, deadline=None)
 @given(records=RECORDS, form=st.sampled_from(["list", "indented", "lines", "wrapped"]), ascii_only=st.booleans())
 def test_any_objects_come_back_by_value(records: list[dict[str, Any]], form: str, ascii_only: bool) -> None:
     if form == "lines":
@@ -394,7 +393,6 @@ FRAGMENTS = st.lists(
 ).map(b"".join)
 
 
-@settings(max_examples=300, deadline=None)
 @given(content=st.one_of(st.binary(max_size=200), FRAGMENTS), path=st.sampled_from([None, ("a",), ("[]", "a", "[]")]))
 def test_any_bytes_are_read_or_refused(content: bytes, path: tuple[str, ...] | None) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.errors import RejectedFile
@@ -214,7 +214,6 @@ def test_spoilt_pages_are_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, content[:10] + bytes(40) + content[50:]) == "corrupt"
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.one_of(st.none(), st.floats(), st.floats(width=32)), min_size=1, max_size=20))
 def test_floats_come_back_exactly(values: list[float | None]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -229,7 +228,6 @@ GENUINE = bytes_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     changes=st.lists(st.tuples(st.integers(0, len(GENUINE) - 1), st.integers(0, 255)), max_size=6),
     junk=st.one_of(st.none(), st.binary(max_size=60)),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.landing.columns import profile as profiling
@@ -89,7 +89,6 @@ def test_columns_are_in_the_order_of_the_plans_with_their_own_bad_cells() -> Non
     assert [(one.name, one.values, one.bad) for one in found] == [('b"', 0, 2), ("a", 1, 1), ("gone", 0, 0)]
 
 
-@settings(max_examples=40)
 @given(st.lists(st.none() | st.integers(-5, 5).map(str) | st.just("x"), min_size=1))
 def test_values_nulls_and_bad_cells_add_up(cells: list[str | None]) -> None:
     found = profile_of(cells, Kind.INTEGER)
