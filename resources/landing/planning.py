@@ -24,6 +24,8 @@ from schemas.schema_versions import Column
 from schemas.table_spec import TableSpec
 
 EVENT_TEXT = "event_text"
+LONG = "long"
+"""Mark, beside a column's convention, of integers that no float holds exactly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,13 +124,13 @@ def plan_undeclared(
     """The plan for a file of a dataset nobody declared: every column as what its cells are, beside those known before.
 
     A column keeps the kind it had while its cells still fit; otherwise it becomes wider (integer to number, anything to
-    text), never narrower.
+    text), never narrower. Integers that a number would round become text.
     """
     names = list(header) if header is not None else [""] * len(guesses)
     before = {column.name: column for column in known}
     given = physical_names(names, _known_names(known))
     kinds = {
-        name: _wider(before[name].kind, guess) if name in before else guess.kind
+        name: _wider(before[name], guess) if name in before else guess.kind
         for name, guess in zip(given, guesses, strict=True)
     }
     plans = tuple(
@@ -142,7 +144,12 @@ def plan_undeclared(
         for name, guess in zip(given, guesses, strict=True)
     )
     columns = [
-        Column(name=name, original=original, kind=kinds[name].value, convention=guess.convention.to_dict())
+        Column(
+            name=name,
+            original=original,
+            kind=kinds[name].value,
+            convention=guess.convention.to_dict() | _length(kinds[name], guess, before.get(name)),
+        )
         for name, original, guess in zip(given, names, guesses, strict=True)
     ]
     absent = [column for column in known if column.name not in kinds]
@@ -227,14 +234,20 @@ def kind_of(dtype: Any) -> Kind:
     return Kind.NUMBER if pd.api.types.is_float_dtype(dtype) else Kind.TEXT
 
 
-def _wider(before: str, guess: Guess) -> Kind:
+def _wider(before: Column, guess: Guess) -> Kind:
     """The kind that holds what was there and what the file brings."""
-    old, new = Kind(before), guess.kind
+    old, new = Kind(before.kind), guess.kind
     if old is new or not guess.values:
         return old
     if {old, new} == {Kind.INTEGER, Kind.NUMBER}:
-        return Kind.NUMBER
+        return Kind.TEXT if guess.is_long or LONG in before.convention else Kind.NUMBER
     return Kind.TEXT
+
+
+def _length(kind: Kind, guess: Guess, before: Column | None) -> dict[str, bool]:
+    """The mark of a column that holds integers beyond 2^53, or did."""
+    is_long = guess.is_long or (before is not None and LONG in before.convention)
+    return {LONG: True} if is_long and kind is Kind.INTEGER else {}
 
 
 def _known_names(known: Sequence[Column]) -> dict[tuple[str, int], str]:

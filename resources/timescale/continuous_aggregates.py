@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql
 
 from resources.errors import ConfigurationError
 from resources.timescale.capabilities import Capabilities
-from resources.timescale.sql import table_of
+from resources.timescale.sql import TICK, table_of
 from resources.timescale.steps import ONE, Statement, Step, call, configured, interval, jobs, regclass
 from schemas.table_spec import Aggregate, TableSpec
 from schemas.window import Window
@@ -32,9 +32,6 @@ REFRESH_EVERY = timedelta(hours=1)
 
 BUCKET_ORIGIN = datetime(2000, 1, 3, tzinfo=UTC)
 """What `time_bucket` aligns buckets to; TimescaleDB's documentation of time_bucket(), argument `origin`."""
-
-TICK = timedelta(microseconds=1)
-"""The resolution of timestamptz: a bucket closed on the right is one closed on the left, moved by a tick."""
 
 logger = logging.getLogger(__name__)
 

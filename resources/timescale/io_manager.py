@@ -93,6 +93,9 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
                     has_changed |= bool(written.changes)
             if has_changed:
                 self._refresh_aggregates(spec, whole)
+            if isinstance(obj, SliceStream):
+                # Its slices may be parts of a partition, or none at all.
+                tally.hold(self._rows_by_day(whole))
             report(context, spec, tally)
 
     def load_input(self, context: dg.InputContext) -> object:
@@ -189,6 +192,11 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
         streamed: Streamed,
     ) -> None:
         """As `record`, of a slice that was replaced by batches."""
+
+    def _rows_by_day(self, table_slice: TableSlice) -> dict[date | None, int]:
+        self._ensure(table_slice.spec)
+        with self.timescale.connect() as connection:
+            return {day: rows for day, rows in connection.execute(sql.counts(table_slice))}
 
     def _ensure(self, spec: TableSpec) -> None:
         """Once per process and table: the table exists and fits its model."""

@@ -51,6 +51,12 @@ class Tally:
             self.rows_by_day[day] += streamed.rows
             self.changed_by_day.update({(day, kind): count for kind, count in counts.items()})
 
+    def hold(self, rows_by_day: dict[date | None, int]) -> None:
+        """Takes the rows that the partitions hold by now, for an output that wrote parts of them only."""
+        self.rows = sum(rows_by_day.values())
+        self.rows_by_day = Counter({day: rows for day, rows in rows_by_day.items() if day is not None})
+        self.unchanged = self.rows - self.changed["inserted"] - self.changed["changed"]
+
 
 def report(context: dg.OutputContext, spec: TableSpec, tally: Tally) -> None:
     """Puts the numbers of each partition on its own event.

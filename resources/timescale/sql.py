@@ -5,6 +5,7 @@ belong here: connections, TimescaleDB's policies (`policies.py`).
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cache
 from hashlib import blake2b
 from typing import Any
@@ -24,6 +25,9 @@ ARROW_DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[
 
 LONGEST_NAME = 63
 """Bytes of UTF-8 that PostgreSQL keeps of a name; it cuts longer ones silently, so two tables could become one."""
+
+TICK = timedelta(microseconds=1)
+"""The resolution of timestamptz: a bucket closed on the right is one closed on the left, moved by a tick."""
 
 
 @cache
@@ -129,6 +133,18 @@ def select(table_slice: TableSlice, *, ordered: bool = True) -> sa.Select[tuple[
     columns = [table.c[name] for name in table_slice.columns or table_slice.spec.columns]
     rows = sa.select(*columns).where(_condition(table_slice))
     return rows.order_by(*(table.c[name] for name in table_slice.spec.key)) if ordered else rows
+
+
+def counts(table_slice: TableSlice) -> sa.Select[Any]:
+    """How many rows the slice has (`rows`) on each UTC day (`day`; NULL for a table without a time column)."""
+    spec = table_slice.spec
+    day: sa.ColumnElement[Any] = sa.null()
+    if spec.time_column:
+        stamp = table_of(spec).c[spec.time_column]
+        moment = stamp - sa.literal(TICK, sa.Interval) if spec.closed == "right" else stamp
+        day = sa.cast(sa.func.timezone("UTC", moment), sa.Date)
+    query = sa.select(day.label("day"), sa.func.count().label("rows")).select_from(table_of(spec))
+    return query.where(_condition(table_slice)).group_by(sa.text("1"))
 
 
 def about(spec: TableSpec, window: Window) -> sa.ColumnElement[bool]:

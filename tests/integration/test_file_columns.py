@@ -139,6 +139,25 @@ def test_an_undeclared_dataset_widens_and_grows_and_every_change_has_its_file(gr
     graph.require_invariants()
 
 
+@pytest.mark.parametrize("is_long_first", [True, False])
+def test_integers_that_a_number_would_round_become_text(graph_under: Built, is_long_first: bool) -> None:
+    graph = graph_under()
+    long, short = b"id,value\n1,9007199254740993\n2,3\n", b"id,value\n3,1.50\n4,2\n"
+    contents = [long, short] if is_long_first else [short, long]
+    files = [loaded(graph, data, dataset="drift", name=f"{n}.csv") for n, data in enumerate(contents)]
+    found = [staged(graph, file)["value"].tolist() for file in files]
+    assert sorted(found) == [["1.50", "2"], ["9007199254740993", "3"]]
+    graph.require_invariants()
+
+
+def test_a_long_integer_seen_once_is_remembered(graph_under: Built) -> None:
+    graph = graph_under()
+    first = loaded(graph, b"id,value\n1,9007199254740993\n", dataset="drift", name="1.csv")
+    loaded(graph, b"id,value\n2,5\n", dataset="drift", name="2.csv")
+    loaded(graph, b"id,value\n3,0.5\n", dataset="drift", name="3.csv")
+    assert staged(graph, first)["value"].tolist() == ["9007199254740993"]
+
+
 def test_files_of_one_run_see_the_columns_of_the_one_before(graph_under: Built) -> None:
     graph = graph_under()
     graph.drop("drift", "1.csv", b"id,value\n1,one\n2,two\n")

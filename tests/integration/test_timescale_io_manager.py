@@ -581,7 +581,10 @@ def test_a_stream_narrows_by_units_and_refuses_what_lies_outside(graph: Graph) -
     both = stream(SliceWrite(rows=one, units=(1,)), SliceWrite(rows=two, window=JANUARY_2, units=(2,)))
     told = per_day(graph.run(both, key=DAY_1))[DAY_1]
     assert told["dagster/partition_row_count"] == 8
-    graph.run(stream(SliceWrite(rows=one.assign(value=5.0), units=(pd.array([1])[0],))), key=DAY_1)
+    again = graph.run(stream(SliceWrite(rows=one.assign(value=5.0), units=(pd.array([1])[0],))), key=DAY_1)
+    told = per_day(again)[DAY_1]
+    assert [told[f"rows_{kind}"] for kind in ("changed", "unchanged")] == [4, 4]
+    assert told["dagster/partition_row_count"] == 8
     assert graph.rows().groupby("station")["value"].first().to_dict() == {1: 5.0, 2: 1.0}
     graph.run(stream(SliceWrite(rows=one.head(0), units=())), key=DAY_1)
     assert len(graph.rows()) == 8

@@ -4,7 +4,7 @@ Belongs here: samples, counts over all cells, and cells that a candidate does no
 follows from them (`inference.py`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,13 @@ def count_present(table: TextTable) -> dict[str, int]:
     counts = ", ".join(f"count(nullif({column}, ''))" for column in table.columns)
     found = table.connection.execute(f"SELECT {counts or 0} FROM {ROWS}").fetchall()
     return dict(zip(table.columns, found[0], strict=False))
+
+
+def longest(table: TextTable, columns: Sequence[str]) -> dict[str, int]:
+    """Bytes of the longest cell of each of the columns; 0 where all are missing."""
+    sizes = ", ".join(f"coalesce(max(strlen({column})), 0)" for column in columns)
+    found = table.connection.execute(f"SELECT {sizes or 0} FROM {ROWS}").fetchall()
+    return dict(zip(columns, found[0], strict=False))
 
 
 def sample(table: TextTable, rows: int) -> dict[str, list[str]]:

@@ -14,6 +14,7 @@ from resources.landing.columns.evidence import (
     counterexamples,
     differ,
     first_present,
+    longest,
     missing_words,
     sample,
     verify,
@@ -23,6 +24,8 @@ from resources.landing.text_table import TextTable
 
 ROUNDS = 3
 """How often cells that fit no candidate may bring up new ones."""
+EXACT_CHARACTERS = 15
+"""An integer of so many characters is below 2^53, however it is written."""
 MOST_TELLING = ((Kind.BOOLEAN,), (Kind.TIMESTAMP,), (Kind.INTEGER, Kind.NUMBER))
 ENOUGH = 0.95
 """Share of cells that must convert for words such as `NA` among them to be read as missing."""
@@ -65,6 +68,8 @@ class Guess:
     proposed: Kind | None = None
     """The kind that `ambiguous` is about."""
     readings: tuple[Reading, ...] = ()
+    is_long: bool = False
+    """Whether an integer may be beyond 2^53, so that a float would round it: it has more than 15 characters."""
 
     def reading(self, kind: Kind) -> Reading | None:
         """The best way to read the column as `kind`; None if hardly a cell looks like it, or if it is text."""
@@ -100,7 +105,10 @@ def infer(table: TextTable, declared: Mapping[str, Convention] | None = None) ->
         for column in columns:
             if (best := _best(findings[column])) and not _fits(best, present[column]):
                 cells[column] += counterexamples(table, best)
-    return [_decide(table, column, findings[column], present[column], rows) for column in columns]
+    guesses = [_decide(table, column, findings[column], present[column], rows) for column in columns]
+    integers = [guess.column for guess in guesses if guess.kind is Kind.INTEGER]
+    long = {column for column, size in longest(table, integers).items() if size > EXACT_CHARACTERS}
+    return [replace(guess, is_long=guess.column in long) for guess in guesses]
 
 
 def _decide(table: TextTable, column: str, findings: list[Finding], values: int, rows: int) -> Guess:
