@@ -12,7 +12,7 @@ import pandas as pd
 
 from assets_pkg.dagster_types import table_options
 from assets_pkg.partitions import OPENAQ_DAILY, pieces
-from assets_pkg.quality.pictures import as_markdown, day_picture, report_table
+from assets_pkg.quality.pictures import as_markdown, day_picture, report_table, score_picture
 from assets_pkg.quality.transforms import ACTIVE_LOOK_BACK, daily_report
 from resources.catalog.resource import CatalogResource
 from resources.timescale.slices import SliceStream, SliceWrite, TableReader
@@ -34,20 +34,24 @@ def air_quality_report(
 ) -> SliceStream:
     """Per day and location: the row ledger, completeness, duplicates, flags by kind, freshness and a score.
 
-    The metadata of each day's partition holds a picture of its series and a table of its locations.
+    The metadata of each day's partition holds a picture of its series and a table of its locations; where a run covers
+    several days, that of the newest one also holds a picture of the scores of all of them.
     """
 
     def writes() -> Iterator[SliceWrite]:
         drawn = {day for window in air_quality.windows for day in window.days()[-PICTURES_PER_RUN:]}
+        reports = []
         for piece in pieces(air_quality.windows):
             series = air_quality.read(piece.widened(before=ACTIVE_LOOK_BACK))
             ledger = catalog.accounts([OPENAQ_MEASUREMENTS, AIR_QUALITY], piece)
             accounts = ledger.rename(columns={"unit": "location_id"}).astype({"location_id": "int64"})
             report = daily_report(series, accounts, window=piece)
+            reports.append(report)
             yield SliceWrite(rows=report, window=piece)
             for day in piece.days():
                 _show(context, series, report, day, with_picture=day in drawn)
             context.log.info(f"quality of {piece.days()[0]} to {piece.days()[-1]}: {len(report)} location-days")
+        _show_scores(context, pd.concat(reports))
 
     return SliceStream(writes())
 
@@ -72,3 +76,12 @@ def _show(
         },
         partition_key=day.isoformat(),
     )
+
+
+def _show_scores(context: dg.AssetExecutionContext, report: pd.DataFrame) -> None:
+    """How the scores went over the days of the run, in the metadata of the newest of them."""
+    days = sorted(set(report["day"].dt.date))
+    if len(days) > 1:
+        title = f"Scores from {days[0]} to {days[-1]}"
+        picture = dg.MetadataValue.md(as_markdown(score_picture(report), title))
+        context.add_asset_metadata({"scores": picture}, partition_key=days[-1].isoformat())

@@ -96,21 +96,29 @@ def test_a_range_launched_from_the_dialog_is_one_run_that_succeeds(runs_of_backf
     assert runs_of_backfill == ["SUCCESS"]
 
 
-def test_each_day_has_a_picture_of_its_own(stack_url: str, runs_of_backfill: list[str]) -> None:
-    days = [day.isoformat() for day in SPAN.days()]
+def pictures_of(stack_url: str, label: str) -> dict[str, str]:
+    """Pictures of that name in the quality report's metadata, by day."""
     key = {"path": [AIR_QUALITY_REPORT.schema, AIR_QUALITY_REPORT.name]}
-    answer = requests.post(
-        f"{stack_url}/graphql", json={"query": _METADATA, "variables": {"key": key, "days": days}}, timeout=60
-    ).json()
-    pictures = {
+    variables = {"key": key, "days": [day.isoformat() for day in SPAN.days()]}
+    answer = requests.post(f"{stack_url}/graphql", json={"query": _METADATA, "variables": variables}, timeout=60).json()
+    return {
         one["partition"]: entry["mdStr"]
         for one in answer["data"]["assetNodeOrError"]["assetMaterializations"]
         for entry in one["metadataEntries"]
-        if entry["label"] == "picture"
+        if entry["label"] == label
     }
+
+
+def test_each_day_has_a_picture_of_its_own(stack_url: str, runs_of_backfill: list[str]) -> None:
+    days = [day.isoformat() for day in SPAN.days()]
+    pictures = pictures_of(stack_url, "picture")
     assert sorted(pictures) == days
     assert len(set(pictures.values())) == len(days)
     assert all(picture.startswith("![") and "data:image/png;base64," in picture for picture in pictures.values())
+
+
+def test_the_newest_day_shows_the_scores_of_all(stack_url: str, runs_of_backfill: list[str]) -> None:
+    assert list(pictures_of(stack_url, "scores")) == [SPAN.last.isoformat()]
 
 
 def test_the_graph_shows_each_dataset(stack_url: str, tmp_path: Path) -> None:

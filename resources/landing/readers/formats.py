@@ -103,7 +103,8 @@ def _is_json(text: str, whole: bool) -> bool:
         return True
     except json.JSONDecodeError as error:
         # cut off where the head ends (or the file itself does): everything up to there was JSON
-        return error.pos >= len(text.rstrip()) - 1000 and text[1:].lstrip()[:1] in ('"', "{", "[", "]", "}")
+        is_cut = error.pos >= len(text.rstrip()) - 1000 or error.msg.startswith("Unterminated string")
+        return is_cut and text[1:].lstrip()[:1] in ('"', "{", "[", "]", "}")
     rest = text[end:].lstrip()
     return not rest or rest.startswith(("{", "["))
 
