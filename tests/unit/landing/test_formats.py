@@ -31,7 +31,7 @@ def told(data: bytes, folder: Path) -> str:
         ((json.dumps(RECORDS[0]) + "\n" + '{"a": 1, oops\n' + json.dumps(RECORDS[1])).encode(), "json"),
         (json.dumps(RECORDS * HEAD).encode()[: HEAD * 2], "json"),
         (json.dumps([{"a": 1, "long": "x" * 2 * HEAD}]).encode(), "json"),
-        (b'["a,b\n1,2\n', "csv"),
+        (b'["a,b\n' + b"1,2\n" * 1000, "csv"),
         (b"[a],[b]\n1,2\n", "csv"),
         (b'{"a": 1},2\n{"a": 2},3\n', "csv"),
         (b"{not json at all\n", "csv"),
