@@ -33,7 +33,7 @@ down: $(STAMP) ## stop what `make demo` left running
 	@$(BIN)/tidemark down --demo
 
 test: $(STAMP) ## unit and integration tests
-	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -47,7 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """No package brings the Community edition of TimescaleDB: its tests are there where a server is."""
+    """Files of tests that may take long come first, so that no core waits for another at the end. No package brings the
+    Community edition of TimescaleDB: its tests are there where a server is."""
+    items.sort(key=_patience_s, reverse=True)
     passed = config.getoption("--without-passed")
     done = set(passed.read_text().splitlines()) if passed else set()
     has_community = bool(os.environ.get("TIDEMARK_TEST_TIMESCALE_COMMUNITY_URL"))
@@ -58,6 +60,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+def _patience_s(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
 
 
 @pytest.fixture(autouse=True)
