@@ -4,12 +4,15 @@ Belongs here: delete, COPY and comparison of one slice inside a transaction. Doe
 (`io_manager.py`), where the batches come from.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
 import adbc_driver_manager
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from resources.errors import ContractBroken
@@ -41,7 +44,7 @@ def replace_slice(transaction: Transaction, table_slice: TableSlice, batches: It
         ContractBroken: a batch breaks the table's model; the transaction is to be rolled back.
     """
     spec = table_slice.spec
-    before = _digests(transaction, table_slice, with_hash=True)
+    before = _digests(transaction, table_slice)
     if before:
         transaction.execute(sql.delete(table_slice))
     source = _Source(spec, batches)
@@ -51,8 +54,8 @@ def replace_slice(transaction: Transaction, table_slice: TableSlice, batches: It
         if source.failure is not None:
             raise source.failure from None  # the driver tells of it in words only
         raise
-    # Of a slice that was empty every day is new: the hash of a million rows takes as long as copying them.
-    after = _digests(transaction, table_slice, with_hash=bool(before))
+    # Of a slice that was empty every day is new, and the batches were counted on their way.
+    after = _digests(transaction, table_slice) if before else {day: (n, "") for day, n in source.rows_by_day.items()}
     return Streamed(
         rows=sum(rows for rows, _ in after.values()),
         rows_before=sum(rows for rows, _ in before.values()),
@@ -73,35 +76,55 @@ class _Source:
         self._spec = spec
         self._batches = batches
         self.failure: Exception | None = None
+        self.rows_by_day: Counter[date] = Counter()
 
     def reader(self) -> pa.RecordBatchReader:
         schema = schema_of(self._spec)
-        return pa.RecordBatchReader.from_batches(schema, self._validated(schema))
+        return pa.RecordBatchReader.from_batches(schema, self._noting_failure(_made_ahead(self._validated(schema))))
 
-    def _validated(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        spec = self._spec
+    def _noting_failure(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         try:
-            for batch in self._batches:
-                rows = from_arrow(pa.Table.from_batches([batch]), spec.model)
-                if not (failures := broken_rows(rows, spec)).empty:
-                    raise ContractBroken(f"{spec.qualified}: {summary(failures)}; nothing was written")
-                yield batch.select(schema.names).cast(schema)
+            yield from batches
         except Exception as error:
             self.failure = error
             raise
 
+    def _validated(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        spec = self._spec
+        for batch in self._batches:
+            rows = from_arrow(pa.Table.from_batches([batch]), spec.model)
+            if not (failures := broken_rows(rows, spec)).empty:
+                raise ContractBroken(f"{spec.qualified}: {summary(failures)}; nothing was written")
+            typed = batch.select(schema.names).cast(schema)
+            days = pc.value_counts(typed.column(_stamp(spec)).cast(pa.date32()))
+            self.rows_by_day.update({one["values"]: one["counts"] for one in days.to_pylist()})
+            yield typed
 
-def _digests(
-    transaction: Transaction, table_slice: TableSlice, *, with_hash: bool
-) -> Mapping[date, tuple[int, object]]:
-    """Per UTC day, the number of the slice's rows and, if asked, a sum over their hashes."""
+
+def _made_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches, each made in a thread of its own while the one before it is sent."""
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(next, batches, None)
+        try:
+            while (batch := coming.result()) is not None:
+                coming = maker.submit(next, batches, None)
+                yield batch
+        finally:
+            coming.cancel()
+
+
+def _stamp(spec: TableSpec) -> str:
+    return spec.event_time or spec.time_column or ""
+
+
+def _digests(transaction: Transaction, table_slice: TableSlice) -> Mapping[date, tuple[int, object]]:
+    """Per UTC day, the number of the slice's rows and a sum over their hashes."""
     spec = table_slice.spec
     table = sql.table_of(spec)
-    stamp = table.c[spec.event_time or spec.time_column or ""]
-    day = sa.cast(sa.func.timezone("UTC", stamp), sa.Date).label("day")
+    day = sa.cast(sa.func.timezone("UTC", table.c[_stamp(spec)]), sa.Date).label("day")
     rows = sql.select(table_slice, ordered=False).add_columns(day).subquery()
     content = sa.func.hash_record_extended(sa.func.row(*(rows.c[name] for name in spec.columns)), 0)
-    digest = sa.cast(sa.func.sum(content), sa.Text) if with_hash else sa.literal("", sa.Text)
+    digest = sa.cast(sa.func.sum(content), sa.Text)
     found = transaction.fetch(sa.select(rows.c.day, sa.func.count(), digest).group_by(rows.c.day))
     return {
         day: (int(count), digest) for day, count, digest in zip(*(c.to_pylist() for c in found.columns), strict=True)

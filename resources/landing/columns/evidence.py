@@ -57,17 +57,31 @@ def count_present(table: TextTable) -> dict[str, int]:
 
 def longest(table: TextTable, columns: Sequence[str]) -> dict[str, int]:
     """Bytes of the longest cell of each of the columns; 0 where all are missing."""
+    if not columns:
+        return {}
     sizes = ", ".join(f"coalesce(max(strlen({column})), 0)" for column in columns)
-    found = table.connection.execute(f"SELECT {sizes or 0} FROM {ROWS}").fetchall()
-    return dict(zip(columns, found[0], strict=False))
+    (found,) = table.connection.execute(f"SELECT {sizes} FROM {ROWS}").fetchall()
+    return dict(zip(columns, found, strict=True))
 
 
 def sample(table: TextTable, rows: int) -> dict[str, list[str]]:
     """Cells of each column that are neither NULL nor empty, from the beginning and from all over the file."""
-    half = min(SAMPLED_ROWS, SAMPLED_CELLS // max(1, table.column_count)) // 2
-    chosen = f"rowid < {half} OR rowid % {max(1, rows // half)} = 0"
-    found = table.connection.execute(f"SELECT {', '.join(table.columns) or 0} FROM {ROWS} WHERE {chosen}").fetchall()
+    chosen = f"SELECT {', '.join(table.columns) or 0} FROM {ROWS} WHERE {_is_sampled(table, rows)}"
+    found = table.connection.execute(chosen).fetchall()
     return {column: [row[place] for row in found if row[place]] for place, column in enumerate(table.columns)}
+
+
+def refuted(table: TextTable, wanted: Mapping[str, list[Candidate]], rows: int) -> set[tuple[str, Candidate]]:
+    """The candidates of each column that do not explain some cell of its sample."""
+    tries = [(column, candidate) for column, tried in wanted.items() for candidate in tried]
+    found: set[tuple[str, Candidate]] = set()
+    for start in range(0, len(tries), TRIED_AT_ONCE):
+        some = tries[start : start + TRIED_AT_ONCE]
+        tests = ", ".join(f"bool_or({_is_left(*each)} AND NOT {_is_word(*each)})" for each in some)
+        query = f"SELECT {tests} FROM {ROWS} WHERE {_is_sampled(table, rows)}"
+        (answers,) = table.connection.execute(query).fetchall()
+        found |= {each for each, is_refuted in zip(some, answers, strict=True) if is_refuted}
+    return found
 
 
 def first_present(table: TextTable, column: str) -> list[str]:
@@ -113,6 +127,11 @@ def missing_words(table: TextTable, column: str) -> list[str]:
         " ORDER BY 1"
     )
     return [found for (found,) in table.connection.execute(query).fetchall()]
+
+
+def _is_sampled(table: TextTable, rows: int) -> str:
+    half = min(SAMPLED_ROWS, SAMPLED_CELLS // max(1, table.column_count)) // 2
+    return f"rowid < {half} OR rowid % {max(1, rows // half)} = 0"
 
 
 def _verify(table: TextTable, tries: list[tuple[str, Candidate]], present: Mapping[str, int]) -> Iterator[Finding]:

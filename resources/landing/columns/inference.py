@@ -7,7 +7,7 @@ trying them on the cells (`evidence.py`).
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from resources.landing.columns.candidates import candidates
+from resources.landing.columns.candidates import Candidate, candidates
 from resources.landing.columns.evidence import (
     Finding,
     count_present,
@@ -16,6 +16,7 @@ from resources.landing.columns.evidence import (
     first_present,
     longest,
     missing_words,
+    refuted,
     sample,
     verify,
 )
@@ -24,6 +25,8 @@ from resources.landing.text_table import TextTable
 
 ROUNDS = 3
 """How often cells that fit no candidate may bring up new ones."""
+LARGE = 20_000
+"""Rows from which on it takes longer to try a candidate in vain on all cells than to look at a sample first."""
 EXACT_CHARACTERS = 15
 """An integer of so many characters is below 2^53, however it is written."""
 MOST_TELLING = ((Kind.BOOLEAN,), (Kind.TIMESTAMP,), (Kind.INTEGER, Kind.NUMBER))
@@ -100,8 +103,19 @@ def infer(table: TextTable, declared: Mapping[str, Convention] | None = None) ->
             wanted[column] = [candidate for candidate in found if candidate not in tried]
         if not any(wanted.values()):
             break
-        for column, verified in verify(table, wanted, present).items():
-            findings[column] += verified
+        hopeless = refuted(table, wanted, rows) if rows >= LARGE else set()
+        for is_late in (False, True):
+            tried_now = {
+                column: [
+                    candidate
+                    for candidate in some
+                    if ((column, candidate) in hopeless) is is_late
+                    and not (is_late and _is_outdone(candidate, findings[column], present[column]))
+                ]
+                for column, some in wanted.items()
+            }
+            for column, verified in verify(table, tried_now, present).items():
+                findings[column] += verified
         for column in columns:
             if (best := _best(findings[column])) and not _fits(best, present[column]):
                 cells[column] += counterexamples(table, best)
@@ -187,6 +201,12 @@ def _convention(finding: Finding) -> Convention:
 def _fits(finding: Finding, values: int) -> bool:
     complete = finding.converting + finding.words + finding.blank == values and finding.converting > 0
     return complete and finding.has_evidence and _has_few_words(finding)
+
+
+def _is_outdone(candidate: Candidate, findings: list[Finding], values: int) -> bool:
+    """Whether another way to read the same kind of values explains every cell, which this one does not."""
+    family = next((kinds for kinds in MOST_TELLING if candidate.kind in kinds), (candidate.kind,))
+    return any(_fits(finding, values) for finding in findings if finding.candidate.kind in family)
 
 
 def _has_few_words(finding: Finding) -> bool:

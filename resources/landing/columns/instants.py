@@ -59,14 +59,15 @@ def instant(cell: str, convention: Convention) -> str:
     written = _written(cell, convention, "us")
     if convention.date_order not in (None, "YMD"):
         return f"make_timestamptz({written})"
+    fast = f"CASE WHEN regexp_full_match({cell}, {literal(ISO_ZONED)}) THEN TRY_CAST({cell} AS TIMESTAMPTZ) END"
     if convention.zoned:
-        fast = f"CASE WHEN regexp_full_match({cell}, {literal(ISO_ZONED)}) THEN TRY_CAST({cell} AS TIMESTAMPTZ) END"
         plain = f"epoch_us({fast})"
     else:
         local = f"CASE WHEN regexp_full_match({cell}, {literal(ISO_LOCAL)}) THEN TRY_CAST({cell} AS TIMESTAMP) END"
         plain = f"epoch_us({local})"
         if zone != "UTC":
             plain = let("l", plain, _at_zone("l", literal(zone), f"NOT contains({cell}, ':')"))
+        plain = f"coalesce({plain}, epoch_us({fast}))"
     return let("u", f"coalesce({plain}, {written})", f"CASE WHEN {_in_range('u')} THEN make_timestamptz(u) END")
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.errors import ConfigurationError
+from resources.landing.columns import evidence, inference
 from resources.landing.columns.casting import Plan, cast
 from resources.landing.columns.inference import infer
 from resources.landing.columns.kinds import Convention, Kind
@@ -251,6 +252,19 @@ def test_three_digits_behind_one_point_decide_nothing(cells: list[str]) -> None:
         assert found.kind is Kind.TEXT
     else:
         assert found.kind is Kind.INTEGER
+
+
+CELLS = ["1", "1.5", "0.275", "1.275", "1.234.567", "1,5", "NA", "", " ", "x", "1700000000", "03/04/2026", "13/04/2026"]
+CELLS += ["2026-03-04T05:06:07", "2026-03-04T05:06:07Z", "yes", "no", "5 %", "9007199254740993"]
+
+
+@given(st.lists(st.sampled_from(CELLS), min_size=1, max_size=12), st.sampled_from([2, 1_000]))
+def test_a_look_at_a_sample_first_changes_no_guess(cells: list[str], sampled: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evidence, "SAMPLED_ROWS", sampled)
+        plain = guess(cells)
+        patch.setattr(inference, "LARGE", 0)
+        assert guess(cells) == plain
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
