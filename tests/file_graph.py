@@ -214,6 +214,8 @@ class FileGraph(Graph):
         for (day, dataset), ids in by_run.items():
             result = self.load_day(day, dataset, {"ids": ids})
             assert result.success, failure_of(result)
+            read = [file["id"] for file in self.catalog_files() if file["run_id"] == result.run_id]
+            assert sorted(read) == sorted(ids), "I3: each file is read again"
         assert self.digests() == before, "I3: read again, a file has the same rows"
         assert self.dirty() == stale, "I3: what is the same again makes nothing stale"
 

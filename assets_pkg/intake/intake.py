@@ -5,7 +5,7 @@ Dagster's assets (`file_assets.py`), each step (`resources/landing/`, `resources
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -21,8 +21,10 @@ from resources.catalog.file_loads import FileLoad
 from resources.catalog.files import Arrival, KnownFile
 from resources.catalog.runs import Described
 from resources.errors import (
+    ContractBroken,
     CorruptSource,
     CredentialsRejected,
+    LedgerNotClosed,
     RejectedFile,
     SourceChanging,
     SourceUnavailable,
@@ -38,6 +40,8 @@ from resources.landing.zone import LandingZone, Snapshot
 from schemas.catalog_files import VISIBLE, Status
 from schemas.window import Window
 
+ARCHIVE = "archive/"
+"""What the path of a file begins with that was loaded, even if it is being read again."""
 NOTHING_NEW = "-"
 """Key of no file: a run with it completes what is half done, and takes nothing new."""
 
@@ -60,7 +64,7 @@ class Intake:
     fates: list[Fate] = field(default_factory=list)
     _setbacks: list[tuple[str, TidemarkError]] = field(default_factory=list)
 
-    def loads(self) -> Iterator[FileLoad]:
+    def loads(self) -> Generator[FileLoad]:
         """The files' rows, one file after another; each is archived as soon as its rows are committed.
 
         One run at a time works on a dataset's files; a second one waits and then takes what is left. One file that is
@@ -86,7 +90,7 @@ class Intake:
 
     def _read_and_load(
         self, zone: LandingZone, files: Sequence[KnownFile], sources: Mapping[int, Sequence[Seen]]
-    ) -> Iterator[FileLoad]:
+    ) -> Generator[FileLoad]:
         # Where nobody declared the columns, they depend on those of the file before.
         ahead = self.landing.workers if self.declaration.dataset else 1
         for file, opened in read_ahead(files, lambda file: self._read(zone, file), ahead):
@@ -96,7 +100,7 @@ class Intake:
                     self._tell_loaded(file, reading.found)
             except RejectedFile as error:
                 self._refuse(zone, file, sources.get(file.id, []), error)
-            except (SourceUnavailable, CorruptSource, CredentialsRejected) as error:
+            except (SourceUnavailable, CorruptSource, CredentialsRejected, ContractBroken, LedgerNotClosed) as error:
                 self._set_back(file.file_name, file.arrived_on, error)
             else:
                 self._archive(zone, file, sources.get(file.id, []))
@@ -235,7 +239,7 @@ class Intake:
         """After the commit, never before: the bytes go to the archive, and from where they were dropped. Where that
         fails, the rows stay, and the next run completes it."""
         path = file.archive_path
-        if path is None or not path.startswith("archive/"):
+        if path is None or not path.startswith(ARCHIVE):
             try:
                 path = zone.archive(snapshot_of(file), list(seen) or [place_of(file)], file.arrived_at, refused=path)
             except TidemarkError as error:
@@ -245,7 +249,7 @@ class Intake:
 
     def _refuse(self, zone: LandingZone, file: KnownFile, seen: Sequence[Seen], error: RejectedFile) -> None:
         """The file goes to `rejected/`; one that was loaded before keeps its rows and its place."""
-        if file.status in VISIBLE:
+        if file.status in VISIBLE or (file.archive_path or "").startswith(ARCHIVE):
             self._setbacks.append((file.file_name, UnreadAgain(str(error))))
             return
         path = file.archive_path

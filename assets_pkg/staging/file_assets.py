@@ -5,7 +5,7 @@ Belongs here: which files a run takes, and what Dagster is told of them. Does no
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import dagster as dg
 
@@ -16,17 +16,18 @@ from assets_pkg.partitions import ARRIVALS, window_of
 from resources.catalog.file_catalog import FileCatalog
 from resources.catalog.file_loads import FileLoad, write
 from resources.catalog.runs import Described
-from resources.errors import TerminalError
+from resources.errors import SourceUnavailable, TerminalError, TidemarkError, TransientError
 from resources.landing.names import escaped
 from resources.landing.preparation import Declaration
 from resources.landing.resource import LandingResource
 from resources.timescale.resource import TimescaleResource
-from resources.timescale.slices import SliceStream
+from resources.timescale.slices import SliceStream, hand_over
 from schemas.declared_files import file_datasets
 from schemas.file_dataset import FileDataset
 from schemas.file_tables import FileTables, undeclared_table
 
-POOL = "files"
+POOL = "files_{}"
+"""One pool per dataset, so that a large file of one does not hold up the others."""
 UNDECLARED = dg.AssetKey(["staging", "undeclared_files"])
 MOST_TOLD = 100
 """Files that the metadata of one day lists; the rest is in the catalog."""
@@ -54,7 +55,7 @@ def build_staging_asset(dataset: FileDataset, tables: FileTables) -> dg.AssetsDe
     @dg.asset(
         **table_options(tables.staging, dataset=dataset.name),
         partitions_def=ARRIVALS,
-        pool=POOL,
+        pool=POOL.format(dataset.name),
         description=(
             f"{dataset.description} Rows as they were in the files, typed, with file and line; one file is loaded "
             "whole in one transaction, or refused with a reason. By the UTC day of arrival."
@@ -94,7 +95,7 @@ def described(dataset: FileDataset, tables: FileTables) -> Described:
 @dg.asset(
     key=UNDECLARED,
     partitions_def=ARRIVALS,
-    pool=POOL,
+    pool=POOL.format("undeclared"),
     group_name="files",
     kinds={"timescaledb", "duckdb"},
     tags={"layer": "staging"},
@@ -113,6 +114,7 @@ def undeclared_files(
     found in its files. `tidemark propose <folder>` writes the declaration that makes it a full dataset."""
     window = window_of(context)
     names = [config.dataset] if config.dataset else sorted({*landing.zone().datasets(), *files.datasets()})
+    failures: list[TidemarkError] = []
     for name in names:
         if name in file_datasets():
             continue
@@ -135,13 +137,17 @@ def undeclared_files(
             ids=config.ids,
         )
         try:
-            for load in _told(context, intake):
-                write(timescale, load, run_id=context.run.run_id)
-        except TerminalError as error:
-            raise dg.Failure(f"{name}: {error}", allow_retries=False) from error
+            hand_over(_told(context, intake), lambda load: write(timescale, load, run_id=context.run.run_id))
+        except (TerminalError, SourceUnavailable) as error:
+            # What ails the files of one folder does not hold up the others.
+            context.log.warning(f"{name}: {error}")
+            failures.append(error)
+    if failures:
+        may_pass = any(isinstance(error, TransientError) for error in failures)
+        raise dg.Failure("; ".join(map(str, failures)), allow_retries=may_pass) from failures[0]
 
 
-def _told(context: dg.AssetExecutionContext, intake: Intake) -> Iterator[FileLoad]:
+def _told(context: dg.AssetExecutionContext, intake: Intake) -> Generator[FileLoad]:
     """The loads, and at their end, however it comes, what became of each file in the metadata of its day."""
     try:
         yield from intake.loads()

@@ -24,5 +24,5 @@ class Limits:
     sheet_bytes: int = 500_000_000
     """Unpacked size of the largest member of a workbook: a sheet is read as a whole."""
     json_depth: int = 100
-    memory_bytes: int = 800_000_000
+    memory_bytes: int = 500_000_000
     """Memory of the database a file is parsed in; beyond it spills to disk."""

@@ -14,7 +14,7 @@ project wants to record beside a write (override `record`).
 """
 
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, ClassVar, get_origin
@@ -34,7 +34,7 @@ from resources.timescale.continuous_aggregates import refresh
 from resources.timescale.contract import broken_rows, summary
 from resources.timescale.report import Tally, report
 from resources.timescale.resource import TimescaleResource, Transaction, engine_of, translated_sqlalchemy
-from resources.timescale.slices import BatchWrite, SliceStream, SliceWrite, TableReader
+from resources.timescale.slices import BatchWrite, SliceStream, SliceWrite, TableReader, hand_over
 from resources.timescale.streaming import Streamed, replace_slice
 from resources.timescale.table_slice import WHOLE_TABLE, TableSlice, slice_of
 from resources.timescale.tables import ensure
@@ -79,19 +79,18 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
         with _clear_failure(context):
             spec = self.spec_of(context)
             whole = slice_of(context, spec)
-            tally, has_changed = Tally(), False
-            # Closed at once when a write fails: what the stream holds, a lock or a file, is let go with it.
-            with closing(_writes_of(obj, spec)) as writes:
-                for write in writes:
-                    if isinstance(write, BatchWrite):
-                        streamed = self.stream(context, whole, write)
-                        tally.add_streamed(streamed, write.window.days() if write.window else ())
-                        has_changed |= bool(streamed.changed_days)
-                        continue
+            tally = Tally()
+
+            def take(write: SliceWrite | BatchWrite) -> None:
+                if isinstance(write, BatchWrite):
+                    streamed = self.stream(context, whole, write)
+                    tally.add_streamed(streamed, write.window.days() if write.window else ())
+                else:
                     written = self.write(context, whole, write)
                     tally.add(written.rows, written.rows_by_day, written.changes)
-                    has_changed |= bool(written.changes)
-            if has_changed:
+
+            hand_over(_writes_of(obj, spec), take)
+            if tally.has_changed:
                 self._refresh_aggregates(spec, whole)
             if isinstance(obj, SliceStream):
                 # Its slices may be parts of a partition, or none at all.

@@ -25,9 +25,11 @@ class Tally:
     changed: Counter[str] = field(default_factory=Counter)
     rows_by_day: Counter[date] = field(default_factory=Counter)
     changed_by_day: Counter[tuple[date, str]] = field(default_factory=Counter)
+    has_changed: bool = False
 
     def add(self, rows: int, rows_by_day: dict[date, int], changes: Changes) -> None:
         """Counts one more slice."""
+        self.has_changed |= bool(changes)
         self.rows += rows
         self.unchanged += changes.unchanged
         self.rows_by_day.update(rows_by_day)
@@ -39,6 +41,7 @@ class Tally:
     def add_streamed(self, streamed: Streamed, days: Sequence[date]) -> None:
         """Counts one more slice, of the given days, that was replaced without comparing row by row: where it differs,
         all rows but the surplus count as changed."""
+        self.has_changed |= bool(streamed.changed_days)
         self.rows += streamed.rows
         kept = min(streamed.rows, streamed.rows_before)
         if not streamed.changed_days:

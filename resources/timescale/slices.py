@@ -3,14 +3,16 @@
 Belongs here: `SliceWrite`, `SliceStream`, `TableReader`. Does not belong here: transactions, Dagster's contexts.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
 
-from resources.errors import ContractBroken
+from resources.errors import ContractBroken, LedgerNotClosed
 from resources.timescale import sql
 from resources.timescale.arrow import from_arrow
 from resources.timescale.contract import broken_rows, summary
@@ -19,6 +21,7 @@ from resources.timescale.table_slice import TableSlice
 from schemas.table_spec import TableSpec
 from schemas.window import Window
 
+Item = TypeVar("Item")
 Visible = Callable[[sa.Table], sa.ColumnElement[bool]]
 """Which rows of a table a reader may see."""
 
@@ -59,6 +62,26 @@ class SliceStream:
 
     def __iter__(self) -> Iterator[SliceWrite | BatchWrite]:
         return iter(self._writes)
+
+
+def hand_over(items: Generator[Item], take: Callable[[Item], object]) -> None:
+    """Gives the items to `take`, one by one as they are made.
+
+    What is wrong with an item itself is raised where it was made: a generator that knows the others to be sound goes on
+    with the next one, any other ends with the error. The generator is closed in the end: what it holds is let go.
+    """
+    with closing(items):
+        item = next(items, None)
+        while item is not None:
+            try:
+                take(item)
+            except (ContractBroken, LedgerNotClosed) as error:
+                try:
+                    item = items.throw(error)
+                except StopIteration:
+                    return
+            else:
+                item = next(items, None)
 
 
 class TableReader:

@@ -5,8 +5,9 @@ Belongs here: delete, COPY and comparison of one slice inside a transaction. Doe
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 
@@ -48,12 +49,13 @@ def replace_slice(transaction: Transaction, table_slice: TableSlice, batches: It
     if before:
         transaction.execute(sql.delete(table_slice))
     source = _Source(spec, batches)
-    try:
-        transaction.copy(sql.table_of(spec), source.reader())
-    except adbc_driver_manager.Error:
-        if source.failure is not None:
-            raise source.failure from None  # the driver tells of it in words only
-        raise
+    with closing(source.batches):
+        try:
+            transaction.copy(sql.table_of(spec), pa.RecordBatchReader.from_batches(schema_of(spec), source.batches))
+        except adbc_driver_manager.Error:
+            if source.failure is not None:
+                raise source.failure from None  # the driver tells of it in words only
+            raise
     # Of a slice that was empty every day is new, and the batches were counted on their way.
     after = _digests(transaction, table_slice) if before else {day: (n, "") for day, n in source.rows_by_day.items()}
     return Streamed(
@@ -74,24 +76,21 @@ class _Source:
 
     def __init__(self, spec: TableSpec, batches: Iterable[pa.RecordBatch]) -> None:
         self._spec = spec
-        self._batches = batches
         self.failure: Exception | None = None
         self.rows_by_day: Counter[date] = Counter()
+        self.batches = self._noting_failure(_made_ahead(self._validated(batches)))
 
-    def reader(self) -> pa.RecordBatchReader:
-        schema = schema_of(self._spec)
-        return pa.RecordBatchReader.from_batches(schema, self._noting_failure(_made_ahead(self._validated(schema))))
+    def _noting_failure(self, batches: Generator[pa.RecordBatch]) -> Generator[pa.RecordBatch]:
+        with closing(batches):
+            try:
+                yield from batches
+            except Exception as error:
+                self.failure = error
+                raise
 
-    def _noting_failure(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from batches
-        except Exception as error:
-            self.failure = error
-            raise
-
-    def _validated(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        spec = self._spec
-        for batch in self._batches:
+    def _validated(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        spec, schema = self._spec, schema_of(self._spec)
+        for batch in batches:
             rows = from_arrow(pa.Table.from_batches([batch]), spec.model)
             if not (failures := broken_rows(rows, spec)).empty:
                 raise ContractBroken(f"{spec.qualified}: {summary(failures)}; nothing was written")
@@ -101,7 +100,7 @@ class _Source:
             yield typed
 
 
-def _made_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _made_ahead(batches: Iterator[pa.RecordBatch]) -> Generator[pa.RecordBatch]:
     """The batches, each made in a thread of its own while the one before it is sent."""
     with ThreadPoolExecutor(1) as maker:
         coming = maker.submit(next, batches, None)

@@ -86,6 +86,7 @@ def test_reading_a_day_again_from_the_archive_changes_nothing(graph: FileGraph) 
     before = {spec.qualified: graph.table(spec) for spec in SALES}
     result = graph.load("sales", config={})
     assert result.success, failure_of(result)
+    assert {file["run_id"] for file in graph.catalog_files() if file["dataset"] == "sales"} == {result.run_id}
     assert graph.dirty() == set()
     for spec in SALES:
         pd.testing.assert_frame_equal(graph.table(spec), before[spec.qualified])
