@@ -144,7 +144,3 @@ def test_each_dataset_has_a_pool_of_its_own() -> None:
     declared = [build_staging_asset(file_datasets()[name], tables_of(name)) for name in ("sales", "meters")]
     pools = [asset.op.pool for asset in (*declared, undeclared_files)]
     assert pools == ["files_sales", "files_meters", "files_undeclared"]
-        "files_sales",
-        "files_meters",
-        "files_undeclared",
-    ]
