@@ -3,14 +3,18 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import dagster as dg
 import pytest
+import requests
 
 from assets_pkg import cli
+from assets_pkg.dagster_client import DagsterClient
 from assets_pkg.launcher import running_stack
+from assets_pkg.planning import DayRange
 from resources.timescale.server import ensure_databases, lease
 from resources.wiring import Settings
 from schemas.declared_files import file_datasets
@@ -24,9 +28,16 @@ REFUSED = written([sale(90), sale(91)])
 pytestmark = pytest.mark.timeout(900)
 
 
+class Running(NamedTuple):
+    """A stack that runs, and a graph on its database and folder."""
+
+    graph: FileGraph
+    url: str
+
+
 @pytest.fixture(scope="module")
-def graph(open_folder: Path) -> Iterator[FileGraph]:
-    """A graph whose stack runs, with a file that an earlier declaration refused."""
+def running(open_folder: Path) -> Iterator[Running]:
+    """A stack with a file that an earlier declaration refused."""
     folder = open_folder / "files of a stack"
     home = folder / "home"
     home.mkdir(parents=True)
@@ -37,8 +48,13 @@ def graph(open_folder: Path) -> Iterator[FileGraph]:
             patch.setitem(file_datasets(), "sales", replace(file_datasets()["sales"], min_rows=3))
             strict = FileGraph(server.url("tidemark"), folder, instance)
             assert loaded(strict, REFUSED, name="short.csv")["ingestion_status"] == "rejected"
-        with running_stack(chosen):
-            yield FileGraph(server.url("tidemark"), folder, instance)
+        with running_stack(chosen) as stack:
+            yield Running(FileGraph(server.url("tidemark"), folder, instance), stack.url)
+
+
+@pytest.fixture
+def graph(running: Running) -> FileGraph:
+    return running.graph
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -73,3 +89,23 @@ def test_what_a_replay_frees_is_loaded_by_the_stack_that_runs(
     graph.require_invariants()
     assert cli.main(["replay", "sales"]) == 0
     assert "Nothing of sales is put aside" in capsys.readouterr().out
+
+
+def test_500_days_launched_at_once_are_one_run_and_the_ui_answers_meanwhile(running: Running) -> None:
+    client = DagsterClient(running.url)
+    before = running.graph.digests()
+    today = datetime.now(UTC).date()
+    days = DayRange(today - timedelta(days=499), today)
+    backfill = client.launch_backfill((tables_of("sales").staging,), days)
+    answers = []
+
+    def has_ended() -> bool:
+        answers.append(requests.get(f"{running.url}/server_info", timeout=30).ok)
+        _, runs = client.backfill(backfill)
+        return bool(runs) and all(run.has_ended for run in runs)
+
+    wait_until(has_ended)
+    _, runs = client.backfill(backfill)
+    assert [run.status for run in runs] == ["SUCCESS"], [client.failures(run.run_id) for run in runs]
+    assert all(answers)
+    assert before.items() <= running.graph.digests().items()

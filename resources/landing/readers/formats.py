@@ -1,11 +1,12 @@
 """Which format the bytes of a file are in: csv, json, excel or parquet, told by content and never by name.
 
-Belongs here: telling formats apart. Does not belong here: reading them, and unpacking (`containers.py`).
+Belongs here: telling formats apart, and what a name claims. Does not belong here: reading them, and unpacking
+(`containers.py`).
 """
 
 import codecs
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from resources.errors import RejectedFile
 from resources.landing.containers import is_workbook
@@ -25,6 +26,13 @@ _OTHER_FORMATS = {
     b"Rar!\x1a": "a RAR archive",
     b"{\\rtf": "an RTF document",
 }
+_CLAIMS = {
+    **dict.fromkeys((".csv", ".tsv", ".tab", ".psv", ".ssv"), "csv"),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson", ".geojson"), "json"),
+    **dict.fromkeys((".xlsx", ".xlsm", ".xls", ".ods"), "excel"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+}
+_PACKED = (".gz", ".zip")
 _BINARY_SHARE = 0.05
 _CONTROLS = bytes(sorted(set(range(32)) - set(b"\t\n\r\x0b\x0c\x1a\x1b\x1c\x1d\x1e\x1f\0")))
 
@@ -54,6 +62,21 @@ def format_of(path: Path) -> str:
     if _is_binary(head):
         raise RejectedFile("not_a_table", f"{path.name} holds binary data in no format that is known here")
     return "csv"
+
+
+def require_agreement(name: str, found: str) -> None:
+    """A name that claims a format is right about it; names such as `x.txt` claim none.
+
+    Raises RejectedFile `wrong_extension`: somebody dropped another file than they meant, or it was converted wrongly.
+    """
+    plain = PurePosixPath(name.lower())
+    suffix = PurePosixPath(plain.stem).suffix if plain.suffix in _PACKED else plain.suffix
+    claimed = _CLAIMS.get(suffix, found)
+    if claimed != found:
+        raise RejectedFile(
+            "wrong_extension",
+            f"{name} is called {suffix}, which is {claimed}, but holds {found}: rename it, or drop the file you meant",
+        )
 
 
 def wide_encoding(head: bytes) -> str | None:

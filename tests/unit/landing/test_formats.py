@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resources.errors import RejectedFile
-from resources.landing.readers.formats import HEAD, format_of
+from resources.landing.readers.formats import HEAD, format_of, require_agreement
 
 RECORDS = [{"a": number, "b": "x"} for number in range(5)]
 
@@ -61,3 +61,33 @@ def test_what_is_no_table_is_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(RejectedFile) as refused:
         told(data, tmp_path)
     assert refused.value.rule == "not_a_table"
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("a.csv", "csv"),
+        ("a.TSV", "csv"),
+        ("a.csv.gz", "csv"),
+        ("folder.json/a.csv", "csv"),
+        ("a.jsonl.zip", "json"),
+        ("a.XLS", "excel"),
+        ("a.pq", "parquet"),
+        ("a.txt", "json"),
+        ("a", "parquet"),
+        ("a.2026-03", "csv"),
+        ("a.zip", "excel"),
+    ],
+)
+def test_a_name_may_claim_the_format_or_none(name: str, found: str) -> None:
+    require_agreement(name, found)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("a.csv", "excel"), ("a.xlsx", "csv"), ("a.json", "csv"), ("a.csv.gz", "json"), ("a.parquet", "csv")],
+)
+def test_a_name_that_claims_another_format_is_refused(name: str, found: str) -> None:
+    with pytest.raises(RejectedFile, match=f"holds {found}: rename it") as refused:
+        require_agreement(name, found)
+    assert refused.value.rule == "wrong_extension"
