@@ -63,18 +63,24 @@ def _parser() -> argparse.ArgumentParser:
     backfill.add_argument("--locations", type=_ids, default=(), help="only these of the source's locations")
     backfill.set_defaults(run=_backfill)
 
-    quarantine = commands.add_parser("quarantine", help="rows and files put aside, each with the rule it broke")
+    quarantine = commands.add_parser("quarantine", help="rows, values and files put aside, each with the rule it broke")
     quarantine.set_defaults(run=_quarantine_list)
     views = quarantine.add_subparsers(metavar="list | show")
-    views.add_parser("list", help="how many, by table and rule").set_defaults(run=_quarantine_list)
-    show = views.add_parser("show", help="single rows as received")
+    counts = views.add_parser("list", help="how many, by table and rule")
+    counts.set_defaults(run=_quarantine_list)
+    show = views.add_parser("show", help="single rows and values as received, or every line of one file")
     show.add_argument("name", help="a dataset such as sales, or a table such as timeseries.air_quality")
-    show.add_argument("--rule", help="only rules that contain this text")
-    show.add_argument("--most", type=_positive, default=50, help="rows at most (default 50)")
+    narrowed = show.add_mutually_exclusive_group()
+    narrowed.add_argument("--rule", help="only rules that contain this text")
+    narrowed.add_argument("--file", help="what became of every line of this file of the dataset: its name or id")
+    show.add_argument("--most", type=_positive, help="rows at most (default 50; with --file all)")
     show.set_defaults(run=_quarantine_show)
+    for view in (counts, show):
+        # Without a default of its own: that would hide what was said before the view.
+        view.add_argument("--demo", action="store_true", default=argparse.SUPPRESS, help="on the demo's database")
 
     replay = commands.add_parser(
-        "replay", help="read files with rows put aside again, under the declaration as it is now"
+        "replay", help="read files with something put aside again, under the declaration as it is now"
     )
     replay.add_argument("dataset")
     replay.add_argument("--dry-run", action="store_true", help="say what it would free, and write nothing")
@@ -134,13 +140,16 @@ def _quarantine_list(chosen: argparse.Namespace) -> int:
 
 
 def _quarantine_show(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.file_lines import show_file
     from assets_pkg.commands.quarantine import show_quarantine
 
+    if chosen.file is not None:
+        return show_file(_settings(chosen), name=chosen.name, wanted=chosen.file, most=chosen.most)
     return show_quarantine(_settings(chosen), name=chosen.name, rule=chosen.rule, most=chosen.most)
 
 
 def _replay(chosen: argparse.Namespace) -> int:
-    from assets_pkg.commands.quarantine import replay
+    from assets_pkg.commands.replay import replay
 
     return replay(_settings(chosen), dataset_name=chosen.dataset, is_dry=chosen.dry_run)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from resources.errors import ConfigurationError
 from schemas.file_dataset import StagedRows
+from schemas.file_tables import SERIES_COLUMNS
 from schemas.schema_versions import Column
 
 FEW = 200
@@ -17,6 +18,8 @@ FEW = 200
 
 PER_VALUE = 3
 MOST_ENTITIES = 2
+MODULE_NAMES = ("pa", "float")
+"""What the annotations of the module mean by these names must not become a column."""
 COUNT = "rows"
 """Name of the metric every proposal has."""
 LONGEST_METRIC = 40
@@ -83,7 +86,11 @@ def _event(dataset_name: str, observed: Sequence[Observed]) -> str:
 
 
 def _entities(dataset_name: str, observed: Sequence[Observed], event: str) -> list[str]:
-    texts = [one for one in observed if one.column.kind == "text" and one.distinct and one.nulls == 0]
+    texts = [
+        one
+        for one in observed
+        if one.column.kind == "text" and one.distinct and not one.nulls and one.column.name not in SERIES_COLUMNS
+    ]
     named = [one for one in texts if one.distinct <= FEW and one.distinct * PER_VALUE <= one.rows]
     telling = [one for one in named if one.distinct > 1] or named
     chosen = sorted(telling or texts, key=lambda one: one.distinct)[: MOST_ENTITIES if telling else 1]
@@ -170,7 +177,8 @@ def _attributes(names: Sequence[str]) -> list[str]:
     """Names that a class may have: no keyword, nothing a model has already, none that Pandera takes for private."""
     given: list[str] = []
     for number, name in enumerate(names, start=1):
-        is_free = not (keyword.iskeyword(name) or name.startswith("_") or hasattr(StagedRows, name))
+        is_taken = keyword.iskeyword(name) or name.startswith("_") or name in MODULE_NAMES
+        is_free = not (is_taken or hasattr(StagedRows, name))
         other = f"column_{name.strip('_')}"
         given.append(name if is_free else other if other not in (*names, *given) else f"{other}_{number}")
     return given

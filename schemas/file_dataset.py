@@ -4,15 +4,21 @@ Belongs here: `FileDataset` and its parts, and the base of staging models. Does 
 (`file_datasets/`), the tables that follow from one (`file_tables.py`), anything that reads a file.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
+import pandas as pd
 import pandera.pandas as pa
 
-from schemas.base import TableModel, Text, UtcTimestamp, columns_of
+from schemas.base import TableModel, Text, UtcTimestamp, columns_of, dtypes_of
+
+FROZEN_SCHEMA = "frozen_schema"
+FROZEN_COLUMN = "frozen_column"
+"""Rules that a file breaks which does not fit a dataset, or a single column, of the mode `freeze`."""
 
 
 class Mode(StrEnum):
@@ -21,7 +27,8 @@ class Mode(StrEnum):
     EVOLVE = "evolve"
     """A new column becomes a new version of the schema; a cell that does not convert is missing, and recorded."""
     FREEZE = "freeze"
-    """A file with another schema, or any row that does not fit, is rejected as a whole."""
+    """A file with another schema, or any row that does not fit, is rejected as a whole. Of a single column: a file that
+    lacks it, or has any cell in it that does not fit."""
     QUARANTINE = "quarantine"
     """A row that does not fit is put aside; the others are loaded."""
 
@@ -58,8 +65,20 @@ class Arrival:
     date_order: Literal["YMD", "DMY", "MDY"] | None = None
     epoch_unit: Literal["s", "ms", "us", "ns"] | None = None
     categories: tuple[str, ...] | None = None
+    """The texts a value may have; numbers and booleans as DuckDB prints them."""
     minimum: float | None = None
     maximum: float | None = None
+    """Of numbers only. What the staging model says of values with `ge`, `gt`, `le`, `lt`, `in_range` and `isin` holds
+    without being repeated here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowed:
+    """What the values of a column may be, ends included; None: anything."""
+
+    minimum: float | datetime | None = None
+    maximum: float | datetime | None = None
+    categories: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +157,10 @@ class FileDataset:
         named |= {column for metric in self.metrics for column in metric.of}
         if unknown := named - set(self.data_columns):
             raise ValueError(f"{self.name}: {self.staging.__name__} has no column {', '.join(sorted(unknown))}")
+        dtypes = dtypes_of(self.staging)
+        for name, arrival in self.arrivals.items():
+            if (arrival.minimum, arrival.maximum) != (None, None) and not _is_number(dtypes[name]):
+                raise ValueError(f"{self.name}: {name} is no number and has no minimum or maximum")
         if timedelta(days=1) % self.cadence:
             raise ValueError(f"{self.name}: a cadence of {self.cadence} does not divide a day")
         if not self.entities or not self.metrics:
@@ -161,3 +184,64 @@ class FileDataset:
     def mode_of(self, column: str) -> Mode:
         """The mode in force for the column."""
         return self.arrival(column).mode or self.mode
+
+    @property
+    def frozen_columns(self) -> list[str]:
+        """Columns that are frozen while the dataset is not."""
+        names = [name for name in self.data_columns if self.mode_of(name) is Mode.FREEZE]
+        return names if self.mode is not Mode.FREEZE else []
+
+    def allowed(self, column: str) -> Allowed:
+        """What the values of the column may be: the stricter of its arrival and of the checks of its model, so that a
+        row the model would not pass is known as such while it can still be put aside."""
+        arrival, dtype = self.arrival(column), dtypes_of(self.staging)[column]
+        lows: list[Any] = [] if arrival.minimum is None else [arrival.minimum]
+        highs: list[Any] = [] if arrival.maximum is None else [arrival.maximum]
+        categories = arrival.categories
+        for check in self.staging.to_schema().columns[column].checks:
+            told = check.statistics or {}
+            if check.name in _RANGES and (_is_number(dtype) or isinstance(dtype, pd.DatetimeTZDtype)):
+                lows += _ends(told.get("min_value"), dtype, math.inf, told.get("include_min", check.name != _ABOVE))
+                highs += _ends(told.get("max_value"), dtype, -math.inf, told.get("include_max", check.name != _BELOW))
+            if check.name == "isin":
+                known = tuple(_printed(value, dtype) for value in told["allowed_values"] if not pd.isna(value))
+                categories = known if categories is None else tuple(one for one in categories if one in known)
+        return Allowed(minimum=max(lows, default=None), maximum=min(highs, default=None), categories=categories)
+
+
+_ABOVE, _BELOW = "greater_than", "less_than"
+_RANGES = (_ABOVE, _BELOW, "greater_than_or_equal_to", "less_than_or_equal_to", "in_range")
+"""Pandera's names of the checks that bound a value."""
+
+
+_TICK = timedelta(microseconds=1)
+
+
+def _is_number(dtype: Any) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(dtype)) and not pd.api.types.is_bool_dtype(dtype)
+
+
+def _ends(bound: Any, dtype: Any, inwards: float, is_included: bool) -> Iterator[float | datetime]:
+    """The value of the type nearest to the bound that it allows; none without a bound. `inwards` is the infinity in
+    whose direction the allowed values lie."""
+    if bound is None:
+        return
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        stamp = pd.Timestamp(bound) if pd.Timestamp(bound).tzinfo else pd.Timestamp(bound, tz="UTC")
+        whole, tick = (stamp.ceil("us"), _TICK) if inwards > 0 else (stamp.floor("us"), -_TICK)
+        yield whole if is_included or whole != stamp else whole + tick
+    elif is_included or math.isinf(bound):
+        yield bound
+    elif pd.api.types.is_integer_dtype(dtype):
+        yield math.floor(bound) + 1 if inwards > 0 else math.ceil(bound) - 1
+    else:
+        yield math.nextafter(bound, inwards)
+
+
+def _printed(value: Any, dtype: Any) -> str:
+    """A value as DuckDB prints one of the column's type; one that no value of the type equals equals none so either."""
+    if pd.api.types.is_bool_dtype(dtype):
+        return str(bool(value)).lower()
+    if pd.api.types.is_integer_dtype(dtype) and value == int(value):
+        return str(int(value))
+    return repr(float(value)) if pd.api.types.is_float_dtype(dtype) else str(value)

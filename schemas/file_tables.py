@@ -25,7 +25,6 @@ KINDS: dict[str, Any] = {
     "timestamp": UtcTimestamp,
 }
 """Kinds of values of arriving columns, as column types."""
-
 ACTIVE_FOR = timedelta(days=28)
 """An entity without rows counted nothing, and is not unknown, if it had rows in so many days before: one that sells
 rarely keeps its zeros, and one that was given up does not have them for ever."""
@@ -159,25 +158,35 @@ def _entity_columns(dataset: FileDataset) -> dict[str, tuple[Any, Any]]:
     return {name: (Text, pa.Field(description=descriptions[name])) for name in dataset.entities}
 
 
+def _series_columns(metrics: str, step: str) -> dict[str, tuple[Any, Any]]:
+    """The columns that a series has beside its entities."""
+    return {
+        "metric": (Text, pa.Field(description=f"what is counted: {metrics}")),
+        "datetime_utc": (UtcTimestamp, pa.Field(description=f"START of the {step}, UTC")),
+        "value": (float, pa.Field(nullable=True, description="aggregate of the step in `unit`; null if unknown")),
+        "unit": (Text, pa.Field(description="unit of `value`")),
+        "flags": (Text, pa.Field(description="quality flags, joined by |; empty if none")),
+        "is_valid": (bool, pa.Field(description="whether features may use the value")),
+        "is_imputed": (bool, pa.Field(description="whether the value follows from the absence of rows")),
+        "samples": (int, pa.Field(ge=0, description="rows the value rests on")),
+        "source_id": (NullableInt, pa.Field(nullable=True, description="file of the step's last row")),
+        "line_no": (NullableInt, pa.Field(nullable=True, description="line of the step's last row in its file")),
+        "known_at": (UtcTimestamp, pa.Field(description="when the newest row behind the value became known, UTC")),
+    }
+
+
+SERIES_COLUMNS = frozenset(_series_columns("", ""))  # no entity may have one of these names
+
+
 def _series_model(dataset: FileDataset) -> type[TableModel]:
-    metrics = ", ".join(metric.name for metric in dataset.metrics)
+    if clashing := set(dataset.entities) & SERIES_COLUMNS:
+        told = f"every series has columns {', '.join(sorted(clashing))} of its own"
+        raise ValueError(f"{dataset.name}: {told}; name the entity otherwise and declare the file's name as an alias")
+    metrics, step = ", ".join(metric.name for metric in dataset.metrics), _spelled(dataset.cadence)
     return _model(
         _camel(dataset.name),
-        f"One row per {', '.join(dataset.entities)}, metric and step of {_spelled(dataset.cadence)}.",
-        {
-            **_entity_columns(dataset),
-            "metric": (Text, pa.Field(description=f"what is counted: {metrics}")),
-            "datetime_utc": (UtcTimestamp, pa.Field(description=f"START of the {_spelled(dataset.cadence)}, UTC")),
-            "value": (float, pa.Field(nullable=True, description="aggregate of the step in `unit`; null if unknown")),
-            "unit": (Text, pa.Field(description="unit of `value`")),
-            "flags": (Text, pa.Field(description="quality flags, joined by |; empty if none")),
-            "is_valid": (bool, pa.Field(description="whether features may use the value")),
-            "is_imputed": (bool, pa.Field(description="whether the value follows from the absence of rows")),
-            "samples": (int, pa.Field(ge=0, description="rows the value rests on")),
-            "source_id": (NullableInt, pa.Field(nullable=True, description="file of the step's last row")),
-            "line_no": (NullableInt, pa.Field(nullable=True, description="line of the step's last row in its file")),
-            "known_at": (UtcTimestamp, pa.Field(description="when the newest row behind the value became known, UTC")),
-        },
+        f"One row per {', '.join(dataset.entities)}, metric and step of {step}.",
+        {**_entity_columns(dataset), **_series_columns(metrics, step)},
         unique=[*dataset.entities, "metric", "datetime_utc"],
     )
 

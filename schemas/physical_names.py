@@ -36,7 +36,10 @@ union unique user using variadic verbose when where window with
 RESERVED_WORDS = frozenset(_WORDS.split())
 """What PostgreSQL does not take as the name of a column without quotes, or reads as something else in an expression."""
 
-_REFUSED = frozenset(OWN_COLUMNS) | SYSTEM_COLUMNS | RESERVED_WORDS
+READERS_COLUMNS = frozenset({"line_count"})
+"""What a reader says of a row beside our own columns."""
+
+_REFUSED = frozenset(OWN_COLUMNS) | SYSTEM_COLUMNS | READERS_COLUMNS | RESERVED_WORDS
 _SPELLED = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ħ": "h", "ı": "i", "ŋ": "ng", "ŧ": "t"}
     | {"μ": "u", "%": " pct ", "°": " deg ", "€": " eur "}

@@ -4,32 +4,36 @@ Belongs here: dropping, waiting for the sensor's runs, showing the result. Does 
 (`resources/landing/samples/`), taking them in: that is the running stack's.
 """
 
+import shlex
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from assets_pkg.commands.quarantine import VALUE_RULE
 from resources.catalog.file_catalog import FileCatalog
+from resources.catalog.file_questions import IS_VALUE_ASIDE
 from resources.landing.names import escaped
 from resources.landing.samples.generate import drop, sample_files
 from resources.landing.samples.truth import SampleFile
 from resources.timescale.resource import TimescaleResource
 from resources.wiring import Settings, build_timescale, landing_resource
 from schemas.catalog import DIRTY_DAYS, QUARANTINE
-from schemas.catalog_files import FILE_METADATA, FILE_NAMES, SKIPPED_LINES, Status
+from schemas.catalog_files import BAD_CELLS, FILE_METADATA, FILE_NAMES, SKIPPED_LINES, Status
 from schemas.declared_files import file_datasets
 from schemas.file_tables import tables_of
 
 PATIENCE_S = 300.0
 POLL_S = 1.0
 SHOWN_LINES = 4
-DONE = (Status.ARCHIVED.value, Status.REJECTED.value)
 
 
 class SampleDrop(threading.Thread):
@@ -135,31 +139,45 @@ def _show_fates(timescale: TimescaleResource, console: Console) -> None:
 
 
 def _show_lines(timescale: TimescaleResource, console: Console) -> None:
-    """Of each file some of the lines that are no rows, with the reason; the rest by `tidemark quarantine show`."""
-    joined = sa.and_(
-        FILE_METADATA.c.id == QUARANTINE.c.source_id, FILE_METADATA.c.target_table == QUARANTINE.c.table_name
-    )
-    aside = sa.select(
-        FILE_METADATA.c.id, FILE_METADATA.c.file_name, QUARANTINE.c.line_no, QUARANTINE.c.rule, QUARANTINE.c.raw
-    ).join(FILE_METADATA, joined)
-    skipped = sa.select(
-        FILE_METADATA.c.id,
-        FILE_METADATA.c.file_name,
-        SKIPPED_LINES.c.line_no,
-        SKIPPED_LINES.c.kind,
-        SKIPPED_LINES.c.text,
-    ).join(FILE_METADATA, FILE_METADATA.c.id == SKIPPED_LINES.c.file_metadata_id)
-    table = Table(title="Lines that are no rows (some of them)")
+    """Of each file some of the lines that are no rows or not whole ones, with the reason, and how to see all lines."""
+    table = Table(title="Lines that are no rows, and values put aside (some of them)")
     table.add_column("file", max_width=28, no_wrap=True)
     table.add_column("line", justify="right", min_width=4, no_wrap=True)
     table.add_column("why", max_width=26, no_wrap=True)
     table.add_column("as received", no_wrap=True)
-    shown: dict[int, int] = {}
+    shown: Counter[int] = Counter()
+    telling: tuple[str, str] | None = None
     with timescale.connect() as connection:
-        both = sa.union_all(aside, skipped).subquery()
-        for file_id, name, line_no, why, text in connection.execute(sa.select(both).order_by(*list(both.c)[:3])):
-            shown[file_id] = shown.get(file_id, 0) + 1
+        for file_id, dataset, name, line_no, why, text in connection.execute(_told_lines()):
+            shown[file_id] += 1
             if shown[file_id] <= SHOWN_LINES:
                 table.add_row(escape(escaped(name)), str(line_no), escape(why), escape(escaped(text[:60])))
+            if telling is None and shown[file_id] > SHOWN_LINES:
+                telling = (dataset, name)
     console.print(table)
-    console.print("All of them: tidemark quarantine show sales --demo", style="dim")
+    if telling:
+        dataset, name = telling
+        console.print(
+            f"What became of every line of a file: tidemark quarantine show {dataset} --file "
+            f"{escape(shlex.quote(escaped(name)))} --demo",
+            style="dim",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _told_lines() -> sa.Select[Any]:
+    """File, its dataset and name, line, why and text of what is put aside or holds no record, by file and line."""
+    file = (FILE_METADATA.c.id, FILE_METADATA.c.dataset, FILE_METADATA.c.file_name)
+    is_target = sa.and_(
+        FILE_METADATA.c.id == QUARANTINE.c.source_id, FILE_METADATA.c.target_table == QUARANTINE.c.table_name
+    )
+    rows = sa.select(*file, QUARANTINE.c.line_no, QUARANTINE.c.rule, QUARANTINE.c.raw).join(FILE_METADATA, is_target)
+    skipped = sa.select(*file, SKIPPED_LINES.c.line_no, SKIPPED_LINES.c.kind, SKIPPED_LINES.c.text).join(
+        FILE_METADATA, FILE_METADATA.c.id == SKIPPED_LINES.c.file_metadata_id
+    )
+    values = sa.select(*file, BAD_CELLS.c.line_no, VALUE_RULE, BAD_CELLS.c.raw).join(
+        FILE_METADATA, FILE_METADATA.c.id == BAD_CELLS.c.file_metadata_id
+    )
+    told = sa.union_all(rows, skipped, values.where(IS_VALUE_ASIDE)).subquery()
+    return sa.select(told).order_by(told.c.id, told.c.line_no)

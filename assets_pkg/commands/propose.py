@@ -5,6 +5,7 @@ spelling (`assets_pkg/proposal.py`).
 """
 
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from rich.syntax import Syntax
@@ -15,7 +16,8 @@ from resources.catalog import registry
 from resources.errors import ConfigurationError
 from resources.wiring import PROJECT_ROOT, Settings, build_timescale
 from schemas.catalog_files import COLUMN_METADATA, FILE_METADATA
-from schemas.declared_files import file_datasets
+from schemas.declared_files import file_datasets, require_own_names
+from schemas.tables import TABLES
 
 FOLDER = PROJECT_ROOT / "schemas" / "file_datasets"
 
@@ -24,7 +26,8 @@ def propose(chosen: Settings, *, dataset_name: str, folder: Path | None) -> int:
     """Writes `<folder>/<dataset>.py` from what was found in the dataset's files; never over a module that is there.
 
     Raises:
-        ConfigurationError: the dataset has no files, is declared already, or has no column a series could be made of.
+        ConfigurationError: the dataset has no files, is declared already, has no column a series could be made of, or
+            would have a table that is there already.
     """
     target = (folder or FOLDER) / f"{dataset_name}.py"
     if dataset_name in file_datasets():
@@ -33,6 +36,7 @@ def propose(chosen: Settings, *, dataset_name: str, folder: Path | None) -> int:
         raise ConfigurationError(f"{target} is there already; move it away first")
     observed = _observed(chosen, dataset_name)
     source, remarks = declaration_source(dataset_name, observed)
+    _require_loadable(source)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(source, encoding="utf-8")
     console = terminal()
@@ -45,6 +49,16 @@ def propose(chosen: Settings, *, dataset_name: str, folder: Path | None) -> int:
         highlight=False,
     )
     return 0
+
+
+def _require_loadable(source: str) -> None:
+    """Tries the module before it is written: once it is there, one that cannot be loaded takes the whole graph down."""
+    module: dict[str, Any] = {"__name__": "proposed"}
+    try:
+        exec(compile(source, "proposed.py", "exec"), module)
+        require_own_names(module["DATASET"], TABLES.values())
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _observed(chosen: Settings, dataset_name: str) -> list[Observed]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from assets_pkg.intake.fates import Fate, still_to_do
 from assets_pkg.intake.file_findings import findings_of
 from assets_pkg.intake.reading import Reading, called_by_name, read_ahead
-from assets_pkg.intake.remembered import place_of, snapshot_of
+from assets_pkg.intake.remembered import is_archived, place_of, snapshot_of
 from resources.catalog.file_catalog import FileCatalog
 from resources.catalog.file_loads import FileLoad
 from resources.catalog.files import Arrival, KnownFile
@@ -35,13 +35,12 @@ from resources.errors import (
 from resources.landing.files_seen import Seen, stable
 from resources.landing.names import escaped
 from resources.landing.preparation import Declaration, Prepared, prepared
+from resources.landing.readers.formats import require_agreement
 from resources.landing.resource import LandingResource
 from resources.landing.zone import LandingZone, Snapshot
 from schemas.catalog_files import VISIBLE, Status
 from schemas.window import Window
 
-ARCHIVE = "archive/"
-"""What the path of a file begins with that was loaded, even if it is being read again."""
 NOTHING_NEW = "-"
 """Key of no file: a run with it completes what is half done, and takes nothing new."""
 
@@ -112,12 +111,9 @@ class Intake:
             try:
                 snapshot = zone.snapshot(seen)
                 file = self._registered(seen, snapshot)
-            except SourceVanished as error:
-                self._note(Fate(name=seen.path, day=self.window.days()[-1], fate="vanished", detail=str(error)))
-            except SourceChanging as error:
-                self._note(Fate(name=seen.path, day=self.window.days()[-1], fate="changing", detail=str(error)))
-            except RejectedFile as error:
-                self._note(Fate(name=seen.path, day=self.window.days()[-1], fate="rejected", detail=str(error)))
+            except (SourceVanished, SourceChanging, RejectedFile) as error:
+                fate = {SourceVanished: "vanished", SourceChanging: "changing"}.get(type(error), "rejected")
+                self._note(Fate(name=seen.path, day=self.window.days()[-1], fate=fate, detail=str(error)))
             except (SourceUnavailable, CredentialsRejected) as error:
                 zone.look(self.declaration.name)  # raises where the whole place is away, and not this file alone
                 self._set_back(seen.path, self.window.days()[-1], error)
@@ -198,26 +194,26 @@ class Intake:
         with called_by_name(file), ExitStack() as stack:
             path = stack.enter_context(self._bytes(zone, file))
             work_dir = stack.enter_context(self.landing.scratch())
-            found = stack.enter_context(
-                prepared(path, self._declared(), file.arrived_at, work_dir, self.landing.limits)
-            )
+            limits = self.landing.limits
+            found = stack.enter_context(prepared(path, self._declared(), file.arrived_at, work_dir, limits))
+            if found.table.lines:
+                require_agreement(file.file_name, found.table.format)
             return Reading(found, time.monotonic() - started, stack.pop_all())
 
     def _declared(self) -> Declaration:
         """The declaration; where there is none, the columns the dataset has by now."""
-        if self.declaration.dataset is not None:
-            return self.declaration
-        return replace(self.declaration, known=self.files.columns(self.declaration.name))
+        known = () if self.declaration.dataset else self.files.columns(self.declaration.name)
+        return replace(self.declaration, known=known)
 
     def _bytes(self, zone: LandingZone, file: KnownFile) -> AbstractContextManager[Path]:
-        """The file's bytes: its snapshot, or what was kept of it."""
-        if file.archive_path is not None:
-            return zone.fetch_archived(file.archive_path, file.sha256)
-        return zone.local_path(snapshot_of(file))
+        """The file's bytes: its snapshot, or what was kept of it; it may be gone where the file was dropped again."""
+        if file.archive_path is None or zone.holds(snapshot_of(file)):
+            return zone.local_path(snapshot_of(file))
+        return zone.fetch_archived(file.archive_path, file.sha256)
 
     def _load(self, file: KnownFile, reading: Reading) -> FileLoad:
         found = reading.found
-        version = self.files.register_columns(self.declaration.name, found.planned.columns, file.id)
+        version = self.files.planned_version(self.declaration.name, found.planned.columns, file.id)
         self.files.set_status(file.id, Status.PROCESSING, run_id=self.run_id)
         self.files.set_status(file.id, Status.VALIDATED, run_id=self.run_id)
         for note in found.planned.notes:
@@ -232,14 +228,14 @@ class Intake:
             rejects=found.rejects(),
             findings=findings_of(found, version.id, reading.seconds),
             described=self.described,
-            schema_version=version.version,
+            version=version,
         )
 
     def _archive(self, zone: LandingZone, file: KnownFile, seen: Sequence[Seen]) -> None:
         """After the commit, never before: the bytes go to the archive, and from where they were dropped. Where that
         fails, the rows stay, and the next run completes it."""
         path = file.archive_path
-        if path is None or not path.startswith(ARCHIVE):
+        if not is_archived(file):
             try:
                 path = zone.archive(snapshot_of(file), list(seen) or [place_of(file)], file.arrived_at, refused=path)
             except TidemarkError as error:
@@ -249,7 +245,7 @@ class Intake:
 
     def _refuse(self, zone: LandingZone, file: KnownFile, seen: Sequence[Seen], error: RejectedFile) -> None:
         """The file goes to `rejected/`; one that was loaded before keeps its rows and its place."""
-        if file.status in VISIBLE or (file.archive_path or "").startswith(ARCHIVE):
+        if file.status in VISIBLE or is_archived(file):
             self._setbacks.append((file.file_name, UnreadAgain(str(error))))
             return
         path = file.archive_path

@@ -31,3 +31,8 @@ def place_of(file: KnownFile) -> Seen:
         version="",
         has_marker=False,
     )
+
+
+def is_archived(file: KnownFile) -> bool:
+    """Whether the file was loaded and its bytes are in the archive; so it is while it is read again."""
+    return (file.archive_path or "").startswith("archive/")

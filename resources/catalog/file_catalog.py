@@ -5,7 +5,7 @@ Belongs here: questions and notes about files in the words of the graph. Does no
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 
@@ -63,8 +63,8 @@ class FileCatalog(dg.ConfigurableResource):
             found = files.register(connection, arrival)
             if spec is not None and is_known:
                 after = set(connection.execute(files.superseded(arrival.dataset)).scalars())
-                turned = file_questions.event_days(connection, before ^ after)
-                if stale := stale_days(spec, turned):
+                turned = connection.execute(file_questions.event_days(before ^ after)).scalars()
+                if stale := stale_days(spec, map(date.fromisoformat, turned)):
                     connection.execute(dirty_days.mark(stale, by=spec.qualified))
             return file_questions.by_id(connection, found.id)
 
@@ -117,10 +117,10 @@ class FileCatalog(dg.ConfigurableResource):
             version = registry.current(connection, dataset)
             return version.columns if version else ()
 
-    def register_columns(self, dataset: str, columns: Iterable[Column], file_id: int) -> registry.Version:
-        """The version of the schema these columns are."""
+    def planned_version(self, dataset: str, columns: Sequence[Column], file_id: int) -> registry.Version:
+        """The version of the schema these columns are, or will be once the file is loaded, as `registry.planned`."""
         with self.timescale.connect() as connection:
-            return registry.register(connection, dataset, tuple(columns), file_id)
+            return registry.planned(connection, dataset, columns, file_id)
 
     def rendered(self, dataset: str) -> list[KnownFile]:
         """Files of a dataset nobody declared to read again, as `file_questions.rendered`."""

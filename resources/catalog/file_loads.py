@@ -11,11 +11,15 @@ from datetime import UTC, date, datetime
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy.dialects import postgresql
 
-from resources.catalog import dirty_days, file_findings, ledger, runs
+from resources.catalog import dirty_days, file_findings, file_questions, ledger, registry, runs
 from resources.catalog.file_findings import Findings
-from resources.catalog.files import KnownFile
+from resources.catalog.files import KnownFile, superseded
 from resources.catalog.ledger import Scope
+from resources.catalog.registry import Version
 from resources.catalog.runs import Described
 from resources.timescale import sql
 from resources.timescale.capabilities import read_capabilities
@@ -25,7 +29,6 @@ from resources.timescale.streaming import Streamed, replace_slice
 from resources.timescale.table_slice import TableSlice
 from resources.timescale.tables import ensure, widen
 from schemas.catalog import QUARANTINE
-from schemas.catalog_files import FILE_METADATA
 from schemas.table_spec import TableSpec
 from schemas.tables import stale_by_event
 from schemas.window import Window
@@ -57,7 +60,8 @@ class FileLoad(BatchWrite):
     """What was put aside: columns line_no, raw, rule, reason."""
     findings: Findings
     described: Described
-    schema_version: int
+    version: Version
+    """Of the dataset's schema: that of the file's columns, entered with its rows if it is new."""
 
     @property
     def day(self) -> date:
@@ -66,7 +70,7 @@ class FileLoad(BatchWrite):
 
 
 def write(timescale: TimescaleResource, load: FileLoad, *, run_id: str) -> Streamed:
-    """Loads a file into a table that no IO manager knows, widening the table's columns where the file needs it.
+    """Loads a file into a table that no IO manager knows, with the columns the file needs beside those it had.
 
     Raises:
         ContractBroken, LedgerNotClosed: nothing of the file is written.
@@ -74,6 +78,7 @@ def write(timescale: TimescaleResource, load: FileLoad, *, run_id: str) -> Strea
     spec = load.spec
     with timescale.connect() as connection:
         capabilities = read_capabilities(connection)
+        _take_back(connection, spec)
         widen(connection, spec)
         ensure(connection, spec, capabilities)
     table_slice = TableSlice.of_window(spec, Window.of_days(load.day, load.day), [load.file.id])
@@ -86,7 +91,7 @@ def write(timescale: TimescaleResource, load: FileLoad, *, run_id: str) -> Strea
 
 
 def record(transaction: Transaction, load: FileLoad, streamed: Streamed, run_id: str) -> None:
-    """Ledger, quarantine, findings, lineage and dirty days of a file whose rows are in the table.
+    """Ledger, quarantine, schema version, findings, lineage and dirty days of a file whose rows are in the table.
 
     Raises:
         LedgerNotClosed: rows loaded and put aside are not the records that were read; nothing is to be committed.
@@ -99,22 +104,48 @@ def record(transaction: Transaction, load: FileLoad, streamed: Streamed, run_id:
     for statement in (*ledger.enter(scope, run_id, entries), *ledger.put_aside(scope, run_id, _no_rejects())):
         transaction.execute(statement)
     transaction.copy(QUARANTINE, pa.RecordBatchReader.from_batches(REJECT_SCHEMA, _rejects(load, run_id)))
+    transaction.execute(registry.enter(load.version))
+    beside = superseded(load.file.dataset, beside=load.file.id)
+    before = set(transaction.fetch(beside).column("id").to_pylist())
     for statement in file_findings.finish(load.file.id, load.findings, run_id=run_id):
         transaction.execute(statement)
+    after = set(transaction.fetch(beside).column("id").to_pylist())
     source = f"file:{load.file.dataset}/{load.file.file_name}"
-    transaction.execute(runs.describe(load.described, schema_version=load.schema_version))
+    transaction.execute(runs.describe(load.described, schema_version=load.version.version))
     transaction.execute(runs.draw([(source, spec.qualified)], kind="file", dataset=load.file.dataset, run_id=run_id))
     touched = streamed.days if recounted else streamed.changed_days
     if touched and spec.has_rivals:
         rivals = sql.rival_days(TableSlice.of_window(spec, Window.of_days(load.day, load.day), [load.file.id]))
         touched |= set(transaction.fetch(rivals).column("day").to_pylist())
-    if load.file.supersedes is not None:
-        # The rows of the file it replaces stay where they are, and count no more.
-        day = sa.func.jsonb_array_elements_text(FILE_METADATA.c.event_days).label("day")
-        found = transaction.fetch(sa.select(day).where(FILE_METADATA.c.id == load.file.supersedes))
+    if turned := before ^ after:
+        # The rows of the files it replaces stay where they are, and count no more.
+        found = transaction.fetch(file_questions.event_days(turned))
         touched |= set(map(date.fromisoformat, found.column("day").to_pylist()))
     if stale := stale_days(spec, touched):
         transaction.execute(dirty_days.mark(stale, by=spec.qualified))
+
+
+def _take_back(connection: sa.Connection, spec: TableSpec) -> None:
+    """Gives columns that a load which failed had made wider, or had added, the type of the spec again.
+
+    No loaded file has a wider one: whoever plans a file knows the columns of all that were loaded before.
+    """
+    connection.execute(sql.lock([f"{spec.qualified}/ddl"]))
+    inspector = sa.inspect(connection)
+    if not inspector.has_table(spec.name, schema=spec.schema):
+        return
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    operations = Operations(MigrationContext.configure(connection))
+    present = {column["name"]: column["type"] for column in inspector.get_columns(spec.name, schema=spec.schema)}
+    for column in sql.table_of(spec).columns:
+        have, want = (kind.compile(dialect=dialect) for kind in (present.get(column.name, column.type), column.type))
+        if have == want or want == "TEXT" or (have, want) == ("BIGINT", "DOUBLE PRECISION"):
+            continue
+        value: sa.ColumnElement[object] = sa.column(column.name)
+        if (have, want) != ("DOUBLE PRECISION", "BIGINT"):  # its text may have an exponent
+            value = sa.cast(value, sa.Text)
+        using = str(sa.cast(value, column.type).compile(dialect=dialect))
+        operations.alter_column(spec.name, column.name, type_=column.type, schema=spec.schema, postgresql_using=using)
 
 
 def stale_days(spec: TableSpec, event_days: Iterable[date]) -> set[tuple[str, date]]:

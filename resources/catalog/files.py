@@ -4,7 +4,6 @@ Belongs here: statements on `catalog.file_metadata` and `catalog.file_names`. Do
 file (`file_findings.py`), the versions of its columns (`registry.py`), moving bytes.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -15,7 +14,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from resources.catalog.rows import storable
 from resources.errors import ContractBroken, RejectedFile
 from resources.timescale import sql
-from schemas.catalog_files import FILE_METADATA, FILE_NAMES, PENDING, TRANSITIONS, Status
+from schemas.catalog_files import FILE_METADATA, FILE_NAMES, TRANSITIONS, Status
 
 LONGEST_PATH = 2_600
 """Bytes of a path; PostgreSQL indexes little more."""
@@ -66,7 +65,6 @@ class KnownFile:
     arrived_on: date
     arrived_at: datetime
     version: int
-    supersedes: int | None
     status: Status
     archive_path: str | None
     schema_version_id: int | None
@@ -158,12 +156,6 @@ def moved(
     )
 
 
-def pending(connection: sa.Connection, dataset: str, *, limit: int | None = None) -> list[KnownFile]:
-    """The files there is work left on, in the order they arrived."""
-    is_pending = FILE_METADATA.c.ingestion_status.in_(PENDING)
-    return files_where(connection, sa.and_(FILE_METADATA.c.dataset == dataset, is_pending), limit)
-
-
 def of_day(connection: sa.Connection, dataset: str, day: date) -> list[KnownFile]:
     """The files that arrived on a UTC day, in that order."""
     return files_where(connection, sa.and_(FILE_METADATA.c.dataset == dataset, FILE_METADATA.c.arrived_on == day))
@@ -176,53 +168,46 @@ def past_retention(connection: sa.Connection, dataset: str, before: datetime) ->
     return files_where(connection, sa.and_(FILE_METADATA.c.dataset == dataset, is_archived, is_old))
 
 
-def files_where(
-    connection: sa.Connection, condition: sa.ColumnElement[bool], limit: int | None = None
-) -> list[KnownFile]:
+def files_where(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[KnownFile]:
     """The files for which `condition` (on `FILE_METADATA`) holds, in the order they arrived."""
     columns = [
         FILE_METADATA.c.ingestion_status.label("status") if name == "status" else FILE_METADATA.c[name]
         for name in KnownFile.__dataclass_fields__
     ]
-    query = sa.select(*columns).where(condition).order_by(FILE_METADATA.c.arrived_at, FILE_METADATA.c.id).limit(limit)
+    query = sa.select(*columns).where(condition).order_by(FILE_METADATA.c.arrived_at, FILE_METADATA.c.id)
     return [_known_file(row) for row in connection.execute(query)]
 
 
-def seen(connection: sa.Connection, dataset: str, keys: Collection[str]) -> dict[str, int]:
-    """Which of the files that lie there (by `Seen.key`) are registered as they are, each with its id: no other bytes
-    were seen at its path since."""
-    later = FILE_NAMES.alias("later")
-    # One text is bound and parsed several times faster than a list of 100,000.
-    given = sa.select(sa.func.unnest(sa.func.string_to_array(",".join(keys), ",", type_=sa.ARRAY(sa.Text))))
-    query = (
-        sa.select(FILE_NAMES.c.seen_key, FILE_NAMES.c.file_id)
-        .join(FILE_METADATA, FILE_METADATA.c.id == FILE_NAMES.c.file_id)
-        .where(FILE_METADATA.c.dataset == dataset, FILE_NAMES.c.seen_key.in_(given))
-        .where(~sa.exists().where(later.c.file_path == FILE_NAMES.c.file_path, later.c.seen_at > FILE_NAMES.c.seen_at))
-    )
-    return {key: number for key, number in connection.execute(query)}
-
-
-def superseded(dataset: str) -> sa.Select[int]:
+def superseded(dataset: str, *, beside: int | None = None) -> sa.Select[int]:
     """The ids of loaded files that another loaded file has replaced under every name they were seen under.
 
     Who wants only the newest version of each file leaves their rows out. Bytes that come back under a name they had
     replace in their turn what had replaced them.
+
+    Args:
+        beside: a file's id: of those that share a name with it only, which are all that its loading may change.
     """
     holds_rows = sa.and_(
         FILE_METADATA.c.dataset == dataset,
         FILE_METADATA.c.row_count.is_not(None),
         FILE_METADATA.c.ingestion_status != Status.REJECTED.value,
     )
+    asked_for, named = [holds_rows], [holds_rows]
+    if beside is not None:
+        own, same, theirs = (FILE_NAMES.alias(name) for name in ("own", "same", "theirs"))
+        names = sa.select(own.c.file_name).where(own.c.file_id == beside)
+        namesakes = sa.select(same.c.file_id).where(same.c.file_name.in_(names))
+        asked_for.append(FILE_METADATA.c.id.in_(namesakes))
+        named.append(FILE_NAMES.c.file_name.in_(sa.select(theirs.c.file_name).where(theirs.c.file_id.in_(namesakes))))
     newest = (
         sa.select(FILE_NAMES.c.file_id)
         .join(FILE_METADATA, FILE_METADATA.c.id == FILE_NAMES.c.file_id)
-        .where(holds_rows)
+        .where(*named)
         .ext(distinct_on(FILE_NAMES.c.file_name))
         .order_by(FILE_NAMES.c.file_name, FILE_NAMES.c.seen_at.desc(), FILE_NAMES.c.file_id.desc())
         .subquery()
     )
-    return sa.select(FILE_METADATA.c.id).where(holds_rows, FILE_METADATA.c.id.not_in(sa.select(newest.c.file_id)))
+    return sa.select(FILE_METADATA.c.id).where(*asked_for, FILE_METADATA.c.id.not_in(sa.select(newest.c.file_id)))
 
 
 _ANSWER = (

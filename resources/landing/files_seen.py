@@ -39,11 +39,15 @@ class Seen(NamedTuple):
     """Differs between versions of the same size: the exact time of change in a folder, the ETag in a bucket."""
     has_marker: bool
     """`<name>.done` lies beside it and is not older than it."""
+    placed: str = ""
+    """Differs between two times the same version was put there, see `Stamp.placed`."""
 
     @property
     def key(self) -> str:
-        """22 characters that stand for this version of this file; another version has another key."""
-        told = "\0".join((self.folder, self.path, str(self.size), self.version)).encode("utf-8", "surrogatepass")
+        """22 characters that stand for this version of this file, as it was put there this time: another version has
+        another key, and so has the same one that was put there again, where the place tells."""
+        parts = (self.folder, self.path, str(self.size), self.version, self.placed)
+        told = "\0".join(parts).encode("utf-8", "surrogatepass")
         return urlsafe_b64encode(hashlib.blake2b(told, digest_size=16).digest())[:KEY_LENGTH].decode("ascii")
 
 

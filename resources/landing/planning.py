@@ -6,7 +6,7 @@ Does not belong here: matching names (`schemas/column_mapping.py`), guessing and
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ from resources.landing.columns.kinds import Convention, Kind
 from resources.landing.names import escaped
 from schemas.base import dtypes_of
 from schemas.column_mapping import ColumnMapping, Declared, match, proposals
-from schemas.file_dataset import FileDataset, Mode
+from schemas.file_dataset import FROZEN_COLUMN, FROZEN_SCHEMA, FileDataset, Mode
 from schemas.file_tables import undeclared_table
 from schemas.physical_names import physical_names
 from schemas.schema_versions import Column
@@ -55,7 +55,8 @@ def found_columns(header: Sequence[str] | None, column_count: int, dataset: File
     """Which column of the file is which declared one. Without a header they are the declared ones, in order.
 
     Raises:
-        RejectedFile: a column that may not be empty is missing, or the schema is frozen and the file has another one.
+        RejectedFile: a column that may not be empty or is frozen is missing, or the schema is frozen and the file has
+            another one.
     """
     declared = [
         Declared(
@@ -112,8 +113,10 @@ def plan_declared(found: FoundColumns, guesses: Sequence[Guess], dataset: FileDa
 
 def plan_nothing(dataset: FileDataset, spec: TableSpec) -> Planned:
     """The plan for a file without a single cell."""
+    columns = dataset.staging.to_schema().columns
     plans = tuple(
-        Plan(name=name, source=None, kind=kind_of(dtypes_of(dataset.staging)[name])) for name in dataset.data_columns
+        Plan(name=name, source=None, kind=kind_of(dtypes_of(dataset.staging)[name]), nullable=columns[name].nullable)
+        for name in dataset.data_columns
     )
     return Planned(spec=spec, plans=plans, columns=(), extra={}, notes=("the file is empty",))
 
@@ -190,9 +193,15 @@ def _require(mapping: ColumnMapping, names: Sequence[str], dataset: FileDataset,
     if dataset.mode is Mode.FREEZE and (added or absent):
         told = [f"{word} {', '.join(found)[:500]}" for word, found in (("added", added), ("missing", absent)) if found]
         raise RejectedFile(
-            "frozen_schema",
+            FROZEN_SCHEMA,
             f"{dataset.name} is frozen and the file has other columns, {'; '.join(told)}{hint}: mend the file, or the "
             "declaration",
+        )
+    if frozen := [name for name in dataset.frozen_columns if name in absent]:
+        raise RejectedFile(
+            FROZEN_COLUMN,
+            f"{', '.join(frozen)} of {dataset.name} is frozen and missing; the file has {listed}{hint}: add it, or "
+            "declare the name it has as an alias",
         )
     if mapping.missing:
         raise RejectedFile(
@@ -203,7 +212,7 @@ def _require(mapping: ColumnMapping, names: Sequence[str], dataset: FileDataset,
 
 
 def _declared_plan(name: str, mapping: ColumnMapping, guesses: Sequence[Guess], dataset: FileDataset) -> Plan:
-    arrival, kind = dataset.arrival(name), kind_of(dtypes_of(dataset.staging)[name])
+    allowed, kind = dataset.allowed(name), kind_of(dtypes_of(dataset.staging)[name])
     index = mapping.of_declared.get(name)
     guess = guesses[index] if index is not None else None
     reading = guess.reading(kind) if guess else None
@@ -216,11 +225,18 @@ def _declared_plan(name: str, mapping: ColumnMapping, guesses: Sequence[Guess], 
         convention=reading.convention if reading else plain,
         doubt=reading.doubt if reading else None,
         nullable=dataset.staging.to_schema().columns[name].nullable,
-        categories=arrival.categories,
-        minimum=arrival.minimum,
-        maximum=arrival.maximum,
-        on_failure="cell" if dataset.mode_of(name) is Mode.EVOLVE else "row",
+        categories=allowed.categories,
+        minimum=allowed.minimum,
+        maximum=allowed.maximum,
+        on_failure=_on_failure(name, dataset),
     )
+
+
+def _on_failure(name: str, dataset: FileDataset) -> Literal["file", "row", "cell"]:
+    """A frozen dataset puts rows aside: it is refused once all that do not fit are known."""
+    if name in dataset.frozen_columns:
+        return "file"
+    return "cell" if dataset.mode_of(name) is Mode.EVOLVE else "row"
 
 
 def kind_of(dtype: Any) -> Kind:

@@ -1,7 +1,7 @@
 """From a file's bytes to the rows of its staging table: read, find its columns, give them types, describe them.
 
-Belongs here: the order of these steps, and the verdict on the file as a whole. Does not belong here: each step
-(`readers/`, `planning.py`, `columns/`), the database, moving the file.
+Belongs here: the order of these steps. Does not belong here: each step (`readers/`, `planning.py`, `columns/`,
+`verdicts.py`), the database, moving the file.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,8 @@ from resources.landing.readers.load import read
 from resources.landing.row_batches import PIECE_ROWS, gathered
 from resources.landing.row_width import NARROW, ROW_BYTES, width
 from resources.landing.text_table import REJECTS, ROWS, TextTable
-from schemas.file_dataset import OWN_COLUMNS, FileDataset, Mode
+from resources.landing.verdicts import require_columns, require_no_header_among_rows, require_rows, require_whole
+from schemas.file_dataset import FROZEN_COLUMN, FileDataset
 from schemas.schema_versions import Column
 from schemas.table_spec import TableSpec
 from schemas.window import midnight
@@ -106,9 +107,8 @@ def prepared(
     """
     dataset = declaration.dataset
     with read(path, work_dir, limits, _hints(dataset)) as table:
-        _require_rows(table, dataset)
         guesses, planned = _planned(table, declaration)
-        _require_columns(planned.spec, limits)
+        require_columns(planned.spec, limits)
         total = table.count(ROWS) + table.count(REJECTS)
         casted = cast(table, planned.plans)
         if dataset is not None:
@@ -117,7 +117,8 @@ def prepared(
         rows, rejected = table.count(TYPED), table.count(REJECTS)
         if rows + rejected != total:
             raise LedgerNotClosed(f"{path.name}: {total} records, but {rows} rows and {rejected} put aside")
-        _require_whole(table, dataset, rejected)
+        require_whole(table, dataset, rejected)
+        require_rows(table, dataset, rows, rejected)
         yield Prepared(
             planned=planned,
             table=table,
@@ -139,6 +140,7 @@ def _planned(table: TextTable, declaration: Declaration) -> tuple[list[Guess], P
         return guesses, plan_undeclared(table.header, guesses, declaration.name, declaration.known)
     if not table.column_count:
         return [], plan_nothing(dataset, spec)
+    require_no_header_among_rows(table, dataset)
     found = found_columns(table.header, table.column_count, dataset)
     conventions = {f"c{index}": declared_convention(name, dataset) for name, index in found.mapping.of_declared.items()}
     guesses = infer(table, conventions)
@@ -156,37 +158,6 @@ def _hints(dataset: FileDataset | None) -> Hints:
     )
 
 
-def _require_rows(table: TextTable, dataset: FileDataset | None) -> None:
-    if dataset is not None and (found := table.count(ROWS)) < dataset.min_rows:
-        raise RejectedFile(
-            "too_few_rows", f"the file has {found} rows, {dataset.name} wants at least {dataset.min_rows}: complete it"
-        )
-
-
-def _require_columns(spec: TableSpec, limits: Limits) -> None:
-    """The columns of all files of a dataset nobody declared are those of one table."""
-    if (columns := len(spec.columns) - len(OWN_COLUMNS)) > limits.columns:
-        raise RejectedFile(
-            "too_many_columns",
-            f"with this file {spec.qualified} would have {columns:,} columns, {limits.columns:,} are allowed: drop "
-            "files of another kind into a folder of their own",
-        )
-
-
-def _require_whole(table: TextTable, dataset: FileDataset | None, rejected: int) -> None:
-    """A frozen dataset takes a file whole or not at all."""
-    if dataset is None or dataset.mode is not Mode.FREEZE or not rejected:
-        return
-    query = f"SELECT line_no, rule, reason FROM {REJECTS} ORDER BY line_no LIMIT 3"
-    told = "; ".join(
-        f"line {line}: {rule} ({reason})" for line, rule, reason in table.connection.execute(query).fetchall()
-    )
-    raise RejectedFile(
-        "frozen_schema",
-        f"{dataset.name} is frozen and {rejected} line(s) do not fit, {told}: mend them and drop it again",
-    )
-
-
 def _put_aside_by_time(table: TextTable, dataset: FileDataset, arrived_at: datetime) -> None:
     """Rows about a time before the dataset begins, or further in the future than clocks differ.
 
@@ -199,7 +170,13 @@ def _put_aside_by_time(table: TextTable, dataset: FileDataset, arrived_at: datet
         ("before the first day", f"{event} < $bound", first, f"it is about a time before {dataset.first_day}"),
         ("in the future", f"{event} > $bound", last, too_late),
     ):
-        _put_aside(table, condition, f"{dataset.event_time}: {rule}", reason, bound=bound)
+        count = _put_aside(table, condition, f"{dataset.event_time}: {rule}", reason, bound=bound)
+        if count and dataset.event_time in dataset.frozen_columns:
+            raise RejectedFile(
+                FROZEN_COLUMN,
+                f"{dataset.event_time} is frozen and {count:,} cell(s) do not fit, {rule} ({reason}): mend them and "
+                "drop the file again",
+            )
 
 
 def _put_aside_too_wide(table: TextTable, planned: Planned) -> None:
@@ -209,15 +186,16 @@ def _put_aside_too_wide(table: TextTable, planned: Planned) -> None:
         _put_aside(table, f"{width(planned.plans)} > {ROW_BYTES}", "too wide", reason)
 
 
-def _put_aside(table: TextTable, condition: str, rule: str, reason: str, **values: object) -> None:
-    """Moves typed rows to the rejects."""
+def _put_aside(table: TextTable, condition: str, rule: str, reason: str, **values: object) -> int:
+    """Moves typed rows to the rejects; how many."""
     fitting = f"SELECT line_no FROM {TYPED} WHERE {condition}"
     table.connection.execute(
         f"INSERT INTO {REJECTS} SELECT r.line_no, r.line_count, {_raw(table)}, $rule, $reason "
         f"FROM {ROWS} AS r WHERE r.line_no IN ({fitting}) ORDER BY r.rowid",
         {"rule": rule, "reason": reason, **values},
     )
-    table.connection.execute(f"DELETE FROM {TYPED} WHERE {condition}", values or None)
+    deleted = table.connection.execute(f"DELETE FROM {TYPED} WHERE {condition}", values or None).fetchall()
+    return int(deleted[0][0])
 
 
 def _event_days(table: TextTable, dataset: FileDataset | None) -> list[date]:

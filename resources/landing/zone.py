@@ -7,7 +7,7 @@ files (`places/`), their paths (`layout.py`), which are whole (`files_seen.py`),
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
 
@@ -103,6 +103,11 @@ class LandingZone:
             f"{second}; it is tried again, so let its writer finish, or write under a temporary name and rename it"
         )
 
+    def holds(self, snapshot: Snapshot) -> bool:
+        """Whether the snapshot lies there, whole."""
+        found = self._place.stamp(snapshot.path)
+        return found is not None and found.size == snapshot.size
+
     @contextmanager
     def local_path(self, snapshot: Snapshot) -> Iterator[Path]:
         """The snapshot as a file of this machine, to be read only; in a remote zone it is gone afterwards.
@@ -110,8 +115,7 @@ class LandingZone:
         Raises:
             SourceUnavailable: the snapshot is gone (another run archived the same content): take it again.
         """
-        found = self._place.stamp(snapshot.path)
-        if found is None or found.size != snapshot.size:
+        if not self.holds(snapshot):
             raise SourceUnavailable(f"the snapshot {snapshot.path} is gone or not whole: take it again")
         with self._place.local(snapshot.path) as path:
             yield path
@@ -124,7 +128,8 @@ class LandingZone:
         Args:
             seen: the file, and others with the same content.
             at: names the archived file. Give the same again when trying again (`snapshot.taken_at` is the same).
-            refused: where `reject` kept the file, if it is loaded after all; then its bytes come from there, and leave.
+            refused: where `reject` kept the file, if it is loaded after all: it leaves, and is read if there is no
+                snapshot.
 
         Returns:
             The path of the archived file, relative to the root.
@@ -134,7 +139,8 @@ class LandingZone:
             CorruptSource: something else lies where the file would be kept.
         """
         target = archived_path(snapshot, seen[0].path, at)
-        self._keep(refused or snapshot.path, target, snapshot.sha256)
+        source = snapshot.path if refused is None or self.holds(snapshot) else refused
+        self._keep(source, target, snapshot.sha256)
         self._let_go(snapshot, seen)
         if refused:
             self._place.remove(refused)
@@ -254,12 +260,9 @@ class LandingZone:
         for file in seen:
             source = source_path(file)
             self._place.remove_content(source, snapshot.size, snapshot.sha256)
-            try:
-                is_gone = self._place.stamp(source) is None
-            except RejectedFile:
-                continue
-            if is_gone:
-                self._place.remove(source + MARKER)
+            with suppress(RejectedFile):
+                if self._place.stamp(source) is None:
+                    self._place.remove(source + MARKER)
         self._place.remove(snapshot.path)
 
     def _days(self, folder: str) -> list[date]:
@@ -267,8 +270,7 @@ class LandingZone:
             found = self._place.folders(folder)
         except ConfigurationError:
             return []
-        names = [item for item in found if isinstance(item, str) and DAY.fullmatch(item)]
-        return [date.fromisoformat(name) for name in names]
+        return [date.fromisoformat(item) for item in found if isinstance(item, str) and DAY.fullmatch(item)]
 
 
 def _seen(dataset: str, folder: str, stamps: dict[str, Stamp]) -> Iterator[Seen]:
@@ -278,7 +280,7 @@ def _seen(dataset: str, folder: str, stamps: dict[str, Stamp]) -> Iterator[Seen]
         if not path.endswith(MARKER):
             stamp = stamps.pop(path)
             is_marked = path in marked and marked[path] >= stamp.modified_at
-            yield Seen(dataset, folder, path, stamp.size, stamp.modified_at, stamp.version, is_marked)
+            yield Seen(dataset, folder, path, stamp.size, stamp.modified_at, stamp.version, is_marked, stamp.placed)
 
 
 def _hashed(chunks: Iterable[bytes], write: Callable[[bytes], None] | None = None) -> tuple[str, bool]:

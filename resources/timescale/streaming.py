@@ -25,6 +25,9 @@ from resources.timescale.table_slice import TableSlice
 from schemas.base import dtypes_of
 from schemas.table_spec import TableSpec
 
+UTC_DAY = "utc day"
+"""A name that no column of a table has: some have a `day`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Streamed:
@@ -120,11 +123,11 @@ def _digests(transaction: Transaction, table_slice: TableSlice) -> Mapping[date,
     """Per UTC day, the number of the slice's rows and a sum over their hashes."""
     spec = table_slice.spec
     table = sql.table_of(spec)
-    day = sa.cast(sa.func.timezone("UTC", table.c[_stamp(spec)]), sa.Date).label("day")
+    day = sa.cast(sa.func.timezone("UTC", table.c[_stamp(spec)]), sa.Date).label(UTC_DAY)
     rows = sql.select(table_slice, ordered=False).add_columns(day).subquery()
     content = sa.func.hash_record_extended(sa.func.row(*(rows.c[name] for name in spec.columns)), 0)
     digest = sa.cast(sa.func.sum(content), sa.Text)
-    found = transaction.fetch(sa.select(rows.c.day, sa.func.count(), digest).group_by(rows.c.day))
+    found = transaction.fetch(sa.select(rows.c[UTC_DAY], sa.func.count(), digest).group_by(rows.c[UTC_DAY]))
     return {
         day: (int(count), digest) for day, count, digest in zip(*(c.to_pylist() for c in found.columns), strict=True)
     }

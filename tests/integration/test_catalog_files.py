@@ -1,6 +1,6 @@
 """The catalog of files on real servers: registered once, moved along the allowed ways, found again; schema versions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from resources.catalog import files, registry
+from resources.catalog import file_questions, files, registry
 from resources.catalog.file_findings import BadCell, ColumnFacts, Findings, Metric, finish
 from resources.catalog.files import Arrival
 from resources.catalog.schema import migrate
 from resources.errors import ContractBroken, RejectedFile
 from resources.landing.text_table import Skipped
 from resources.timescale.resource import TimescaleResource
-from schemas.catalog_datasets import METADATA_DATASETS, PIPELINE_RUNS, SCHEMA_VERSIONS
+from schemas.catalog_datasets import PIPELINE_RUNS
 from schemas.catalog_files import (
     BAD_CELLS,
     COLUMN_METADATA,
@@ -28,7 +28,7 @@ from schemas.catalog_files import (
     TRANSITIONS,
     Status,
 )
-from schemas.physical_names import RESERVED_WORDS, physical_names
+from schemas.physical_names import RESERVED_WORDS
 from schemas.schema_versions import Column, diff, fingerprint
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -121,7 +121,7 @@ def test_a_name_is_data_only(connection: sa.Connection) -> None:
     names = ["'; DROP TABLE x; --.csv", "🌡️.csv", "-rf.csv", "%s{}.csv", "x" * 255, "\u202efdp.csv", "a\nb\0\udcff.csv"]
     for number, name in enumerate(names):
         files.register(connection, replace(SALES, sha256=str(number), file_name=name, file_path=f"landing/{name}"))
-    kept = [one.file_name for one in files.pending(connection, "sales")]
+    kept = [one.file_name for one in files.of_day(connection, "sales", NOON.date())]
     assert kept == [*names[:-1], "a\nb\\x00\\udcff.csv"]
 
 
@@ -220,18 +220,12 @@ def test_a_rejected_file_says_why_until_it_is_read_again(connection: sa.Connecti
     assert connection.execute(told).one() == (None, None, "rejected/x", "t", "rejected")
 
 
-def test_pending_is_what_there_is_work_left_on_in_the_order_of_arrival(connection: sa.Connection) -> None:
-    numbers = {}
-    for hours, status in enumerate(Status):
-        arrival = replace(SALES, sha256=status, file_name=status, arrived_at=NOON - timedelta(hours=hours))
-        numbers[files.register(connection, arrival).id] = status
-    for number, status in numbers.items():
-        _put(connection, number, status)
-    expected = [Status.LOADED, Status.VALIDATED, Status.PROCESSING, Status.NEW]
-    found = files.pending(connection, "sales")
-    assert [one.status for one in found] == [numbers[one.id] for one in found] == expected
-    assert [one.status for one in files.pending(connection, "sales", limit=2)] == expected[:2]
-    assert files.pending(connection, "stock") == []
+def test_the_files_of_a_day_come_in_the_order_of_arrival(connection: sa.Connection) -> None:
+    numbers = [
+        files.register(connection, replace(SALES, sha256=str(hours), arrived_at=NOON - timedelta(hours=hours))).id
+        for hours in range(4)
+    ]
+    assert [one.id for one in files.of_day(connection, "sales", NOON.date())] == numbers[::-1]
 
 
 def test_only_archived_files_that_arrived_before_are_past_retention(connection: sa.Connection) -> None:
@@ -242,14 +236,18 @@ def test_only_archived_files_that_arrived_before_are_past_retention(connection: 
     assert [one.sha256 for one in found] == ["1"]
 
 
-def test_a_file_is_seen_as_it_lies_there_until_other_bytes_lie_at_its_path(connection: sa.Connection) -> None:
+def test_a_file_is_settled_until_other_bytes_were_seen_at_its_path(connection: sa.Connection) -> None:
     first = files.register(connection, SALES).id
-    assert files.seen(connection, "sales", ["a1", "b1"]) == {"a1": first}
-    assert files.seen(connection, "stock", ["a1"]) == files.seen(connection, "sales", []) == {}
+    assert file_questions.settled(connection, ["a1"]) == set(), "there is work left on it"
+    _put(connection, first, Status.ARCHIVED)
+    assert file_questions.settled(connection, ["a1", "b1"]) == {"a1"}
+    assert file_questions.settled(connection, []) == set()
     second = files.register(connection, replace(SALES, sha256="two", seen_key="a2")).id
-    assert files.seen(connection, "sales", ["a1", "a2"]) == {"a2": second}
+    assert file_questions.settled(connection, ["a1", "a2"]) == set()
+    _put(connection, second, Status.REJECTED)
+    assert file_questions.settled(connection, ["a1", "a2"]) == {"a2"}
     files.register(connection, SALES)
-    assert files.seen(connection, "sales", ["a1", "a2"]) == {"a1": first}
+    assert file_questions.settled(connection, ["a1", "a2"]) == {"a1"}
 
 
 def test_a_version_is_superseded_once_the_next_one_is_loaded(connection: sa.Connection) -> None:
@@ -283,11 +281,28 @@ def test_a_file_that_still_has_another_name_is_not_superseded(connection: sa.Con
     assert _superseded(connection) == set()
 
 
+def test_beside_a_file_are_those_that_share_a_name_with_it(connection: sa.Connection) -> None:
+    first = files.register(connection, SALES).id
+    files.register(connection, replace(SALES, file_name="b.csv", file_path="landing/sales/b.csv"))
+    second = files.register(connection, replace(SALES, sha256="two")).id
+    third = files.register(connection, replace(SALES, sha256="three", file_name="b.csv")).id
+    far, farther = (
+        files.register(connection, replace(SALES, sha256=content, file_name="c.csv")).id for content in ("4", "5")
+    )
+    for number in (first, second, far, farther):
+        _load(connection, number)
+    assert _superseded(connection) == {far}
+    assert _superseded(connection, beside=second) == set(), "the first still has its other name"
+    _load(connection, third)
+    assert _superseded(connection) == {first, far}
+    assert _superseded(connection, beside=second) == _superseded(connection, beside=third) == {first}
+
+
 def test_what_was_found_in_a_file_is_written_with_its_rows_and_replaced_when_it_is_read_again(
     migrated: TimescaleResource,
 ) -> None:
     with migrated.connect() as connection:
-        registry.register(connection, "sales", [_column("price")], None)
+        _entered(connection, "sales", [_column("price")])
         number = files.register(connection, SALES).id
         other = files.register(connection, replace(SALES, sha256="two")).id
         for one in (number, other):
@@ -297,7 +312,7 @@ def test_what_was_found_in_a_file_is_written_with_its_rows_and_replaced_when_it_
             for statement in finish(one, FINDINGS, run_id="s"):
                 transaction.execute(statement)
     with migrated.connect() as connection:
-        found = files.pending(connection, "sales")[0]
+        found = files.of_day(connection, "sales", NOON.date())[0]
         assert (found.status, found.row_count, found.schema_version_id) == (Status.LOADED, 3, 1)
         assert found.event_days == (date(2025, 2, 1), date(2025, 2, 28))
         row = connection.execute(sa.select(FILE_METADATA).where(FILE_METADATA.c.id == number)).mappings().one()
@@ -334,7 +349,7 @@ def test_a_file_that_is_not_validated_cannot_be_finished(migrated: TimescaleReso
 
 def test_more_bad_cells_than_one_statement_holds_are_all_kept(migrated: TimescaleResource) -> None:
     with migrated.connect() as connection:
-        version = registry.register(connection, "sales", [_column("price")], None)
+        version = _entered(connection, "sales", [_column("price")])
         number = files.register(connection, SALES).id
         _put(connection, number, Status.VALIDATED)
     small = [BadCell(line_no=n, column_name="a", raw=str(n), rule="r", reason="x") for n in range(10_001)]
@@ -353,75 +368,42 @@ def test_more_bad_cells_than_one_statement_holds_are_all_kept(migrated: Timescal
 def test_versions_of_columns_count_up_and_the_same_columns_are_the_same_version(connection: sa.Connection) -> None:
     assert registry.current(connection, "sales") is None
     narrow, wide = [_column("a")], [_column("a"), _column("b", convention={"decimal": ","})]
-    first = registry.register(connection, "sales", narrow, 7)
-    second = registry.register(connection, "sales", wide, 8)
-    assert registry.register(connection, "sales", narrow, 9) == first
+    first = _entered(connection, "sales", narrow, 7)
+    second = _entered(connection, "sales", wide, 8)
+    assert _entered(connection, "sales", narrow, 9) == first
     assert (first.version, second.version, second.first_file_id) == (1, 2, 8)
     assert second.columns == tuple(wide)
     assert second.fingerprint == fingerprint(wide)
     assert second.diff == diff(narrow, wide).as_json()
     assert registry.history(connection, "sales") == [first, second]
     assert registry.current(connection, "sales") == second
-    assert registry.register(connection, "stock", wide, None).version == 1
-    noted = sa.select(METADATA_DATASETS.c.dataset, METADATA_DATASETS.c.current_schema_version)
-    assert dict(connection.execute(noted).all()) == {"sales": 2, "stock": 1}
-
-
-def test_a_proposal_registers_nothing(connection: sa.Connection) -> None:
-    version = registry.register(connection, "sales", [_column("a")], None)
-    assert registry.propose(connection, "sales", [_column("a")]).known == version
-    proposal = registry.propose(connection, "sales", [_column("a"), _column("b")])
-    assert (proposal.known, proposal.diff.is_additive) == (None, True)
-    assert [column.name for column in proposal.diff.added] == ["b"]
-    assert registry.history(connection, "sales") == [version]
+    assert _entered(connection, "stock", wide).version == 1
 
 
 def test_two_columns_of_one_physical_name_are_refused(connection: sa.Connection) -> None:
     with pytest.raises(ContractBroken, match="physical name 'a'"):
-        registry.register(connection, "sales", [_column("a"), _column("a", original="A")], None)
+        registry.planned(connection, "sales", [_column("a"), _column("a", original="A")], 7)
 
 
-def test_versions_registered_at_the_same_time_have_no_gaps_and_no_doubles(migrated: TimescaleResource) -> None:
-    start = Barrier(4)
+def test_a_planned_version_is_none_until_it_is_entered(connection: sa.Connection) -> None:
+    planned = registry.planned(connection, "sales", [_column("a", original="A\0")], 7)
+    assert registry.history(connection, "sales") == []
+    connection.execute(registry.enter(planned))
+    connection.execute(registry.enter(planned))
+    (entered,) = registry.history(connection, "sales")
+    assert (entered.id, entered.version, entered.first_file_id) == (planned.id, 1, 7)
+    assert entered.columns[0].original == "A\\x00"
 
-    def run(number: int) -> list[int]:
-        start.wait()
-        found = []
-        for name in range(6):
-            with migrated.connect() as connection:
-                columns = [_column(f"c{(name + number) % 6}")]
-                found.append(registry.register(connection, "sales", columns, None).version)
-        return found
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(run, range(4)))
+def test_of_two_versions_planned_at_the_same_time_one_is_entered(migrated: TimescaleResource) -> None:
     with migrated.connect() as connection:
-        versions = connection.execute(sa.select(SCHEMA_VERSIONS.c.version)).scalars().all()
-    assert sorted(versions) == [1, 2, 3, 4, 5, 6]
-
-
-def test_the_version_of_each_file_is_known(connection: sa.Connection) -> None:
-    number = files.register(connection, SALES).id
-    files.register(connection, replace(SALES, sha256="two"))
-    version = registry.register(connection, "sales", [_column("a")], number)
-    connection.execute(
-        sa.update(FILE_METADATA).where(FILE_METADATA.c.id == number).values(schema_version_id=version.id)
-    )
-    assert registry.file_versions(connection, "sales") == {number: 1}
-    assert registry.file_versions(connection, "stock") == {}
-
-
-def test_names_once_given_in_a_dataset_are_given_again(connection: sa.Connection) -> None:
-    def register(originals: list[str]) -> list[str]:
-        names = physical_names(originals, registry.known_names(connection, "sales"))
-        columns = [_column(name, original=original) for name, original in zip(names, originals, strict=True)]
-        registry.register(connection, "sales", columns, None)
-        return names
-
-    assert register(["V"]) == ["v"]
-    small, large = register(["v", "V"])
-    assert (small[:2], large) == ("v_", "v")
-    assert register(["v", "x", "V", "v"])[:3] == [small, "x", "v"]
+        first, second = (registry.planned(connection, "sales", [_column(name)], 7) for name in "ab")
+    with migrated.transaction() as transaction:
+        transaction.execute(registry.enter(first))
+    with pytest.raises(ContractBroken, match="dataset_version"), migrated.transaction() as transaction:
+        transaction.execute(registry.enter(second))
+    with migrated.connect() as connection:
+        assert registry.history(connection, "sales") == [first]
 
 
 def test_our_list_of_reserved_words_holds_those_of_the_server(connection: sa.Connection) -> None:
@@ -456,6 +438,12 @@ def test_the_views_show_the_runs_of_their_kind(connection: sa.Connection) -> Non
         assert connection.execute(tables).scalars().all() == [f"t.{kind}"]
 
 
+def _entered(connection: sa.Connection, dataset: str, columns: Sequence[Column], file_id: int = 7) -> registry.Version:
+    version = registry.planned(connection, dataset, columns, file_id)
+    connection.execute(registry.enter(version))
+    return version
+
+
 def _put(connection: sa.Connection, number: int, status: Status) -> None:
     """The file is in that state, however it came there."""
     change = sa.update(FILE_METADATA).where(FILE_METADATA.c.id == number)
@@ -472,8 +460,8 @@ def _status(connection: sa.Connection, number: int) -> str:
     return str(connection.execute(query).scalar_one())
 
 
-def _superseded(connection: sa.Connection) -> set[int]:
-    return set(connection.execute(files.superseded("sales")).scalars())
+def _superseded(connection: sa.Connection, *, beside: int | None = None) -> set[int]:
+    return set(connection.execute(files.superseded("sales", beside=beside)).scalars())
 
 
 def _column(name: str, **more: Any) -> Column:

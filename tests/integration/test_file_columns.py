@@ -5,7 +5,10 @@ Belongs here: headers and kinds of columns. Does not belong here: single cells (
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 
@@ -14,11 +17,14 @@ from resources.catalog.registry import Version
 from resources.landing.limits import Limits
 from resources.landing.resource import LandingResource
 from schemas.catalog_files import COLUMN_METADATA
+from schemas.declared_files import file_datasets
 from schemas.file_dataset import Mode
 from schemas.physical_names import PATTERN
 from tests.file_graph import FileGraph
 from tests.written_sales import HEADER, loaded, put_aside, sale, staged, written
 
+ARRIVALS = file_datasets()["sales"].arrivals
+FROZEN_PRICE = {"arrivals": ARRIVALS | {"price": replace(ARRIVALS["price"], mode=Mode.FREEZE)}}
 Built = Callable[..., FileGraph]
 STRANGE = [
     *("v", "v", " V", "", "", "select", 'a"b', "%s", "{}", "'; drop table catalog.ledger; --", "x\ny"),
@@ -208,6 +214,86 @@ def test_a_frozen_dataset_refuses_another_schema_and_says_what_is_different(
     assert len(staged(graph, file)) == 0
     assert len(versions(graph, "sales")) == 1
     graph.require_invariants()
+
+
+@pytest.mark.parametrize(
+    ("frozen", "header", "cells", "told"),
+    [
+        ("price", [name for name in HEADER if name != "price"], {}, "price of sales is frozen and missing"),
+        (
+            "price",
+            HEADER,
+            {"price": "dear"},
+            '1 cell(s) do not fit, line 3: price: not a number: "dear"',
+        ),
+        (
+            "price",
+            HEADER,
+            {"price": "-1"},
+            '1 cell(s) do not fit, line 3: price: below minimum: "-1"',
+        ),
+        (
+            "price",
+            HEADER,
+            {"quantity": "few", "price": "-1"},
+            "price is frozen and 1 cell(s) do not fit, line 3",
+        ),
+        ("region", HEADER, {"region": ""}, "region is frozen and 1 cell(s) do not fit, line 3: region: null"),
+        (
+            "transaction_date",
+            HEADER,
+            {"transaction_date": "1999-01-01"},
+            "transaction_date is frozen and 1 cell(s) do not fit, before the first day",
+        ),
+    ],
+    ids=["missing", "another kind", "out of range", "not the first bad cell", "empty", "too early"],
+)
+def test_a_frozen_column_refuses_the_file_that_lacks_it_or_has_a_bad_cell_in_it(
+    graph_under: Built, frozen: str, header: list[str], cells: dict[str, str], told: str
+) -> None:
+    graph = graph_under(sales={"arrivals": ARRIVALS | {frozen: replace(ARRIVALS[frozen], mode=Mode.FREEZE)}})
+    file = loaded(graph, written([sale(1), sale(2) | cells], header=header), name="other.csv")
+    assert (file["ingestion_status"], file["error_rule"]) == ("rejected", "frozen_column")
+    assert told in file["error_message"]
+    assert len(staged(graph, file)) == 0
+    assert put_aside(graph, file) == {}
+    graph.require_invariants()
+
+
+def test_beside_a_frozen_column_rows_are_put_aside_and_new_columns_kept(graph_under: Built) -> None:
+    graph = graph_under(sales=FROZEN_PRICE)
+    rows = [sale(0), sale(1, quantity="few"), sale(2, price="")]
+    file = loaded(graph, written((row | {"colour": "red"} for row in rows), header=[*HEADER, "colour"]))
+    assert {line: rule for line, (rule, _) in put_aside(graph, file).items()} == {3: "quantity: not an integer"}
+    assert staged(graph, file)["extra"].to_dict() == dict.fromkeys((2, 4), '{"colour":"red"}')
+    graph.require_invariants()
+
+
+@pytest.mark.parametrize(
+    ("declared", "cells", "severity", "names"),
+    [
+        ({"mode": Mode.FREEZE}, {"price": "dear"}, dg.AssetCheckSeverity.ERROR, ["other.csv"]),
+        (FROZEN_PRICE, {"price": "dear"}, dg.AssetCheckSeverity.ERROR, ["other.csv"]),
+        ({"min_rows": 1}, {"price": "dear"}, dg.AssetCheckSeverity.WARN, []),
+    ],
+    ids=["frozen dataset", "frozen column", "too few rows"],
+)
+def test_files_accepted_is_an_error_where_what_is_frozen_refused_a_file(
+    graph_under: Built,
+    declared: dict[str, Any],
+    cells: dict[str, str],
+    severity: dg.AssetCheckSeverity,
+    names: list[str],
+) -> None:
+    graph = graph_under(sales=declared)
+    graph.drop("sales", "fits.csv", written([sale(0)]))
+    graph.drop("sales", "other.csv", written([sale(1) | cells]))
+    result = graph.load("sales")
+    assert result.success
+    (found,) = [one for one in result.get_asset_check_evaluations() if one.check_name == "files_accepted"]
+    assert (found.passed, found.severity) == (False, severity)
+    assert found.metadata["refused"].value == ["other.csv"]
+    assert found.metadata["refused_frozen"].value == names
 
 
 def test_columns_without_which_there_is_no_row_refuse_the_file(graph_under: Built) -> None:

@@ -181,7 +181,35 @@ def test_too_few_rows_refuse_the_file(graph_under: Built) -> None:
     graph = graph_under(sales={"min_rows": 2})
     file = loaded(graph, written([sale(0)]))
     assert (file["ingestion_status"], file["error_rule"]) == ("rejected", "too_few_rows")
-    assert file["error_message"].startswith("the file has 1 rows, sales wants at least 2")
+    assert file["error_message"].startswith("of 1 line(s) read 0 are put aside and 1 left, sales wants at least 2")
+    graph.require_invariants()
+
+
+def test_rows_that_are_put_aside_do_not_count_as_rows(graph_under: Built) -> None:
+    graph = graph_under(sales={"min_rows": 2})
+    file = loaded(graph, written([sale(0, region="x"), sale(1, transaction_date="1999-01-01"), sale(2)]))
+    assert (file["ingestion_status"], file["error_rule"]) == ("rejected", "too_few_rows")
+    told = "of 3 line(s) read 2 are put aside and 1 left, sales wants at least 2, line 2: region: not a category"
+    assert file["error_message"].startswith(told)
+    assert len(staged(graph, file)) == 0
+    enough = loaded(graph, written([sale(0, region="x"), sale(1), sale(2)]), name="enough.csv")
+    assert (enough["ingestion_status"], enough["row_count"], enough["rejected_rows"]) == ("archived", 2, 1)
+    graph.require_invariants()
+
+
+def test_a_row_its_model_would_not_pass_is_put_aside_though_its_arrival_says_nothing(graph_under: Built) -> None:
+    silent = {name: replace(one, minimum=None, maximum=None, categories=None) for name, one in ARRIVALS.items()}
+    graph = graph_under(sales={"arrivals": silent})
+    broken = {"price": "-0.5", "quantity": "10001", "region": "Atlantis"}
+    file = loaded(
+        graph, written(sale(n, **{name: cell}) for n, (name, cell) in enumerate([*broken.items(), ("price", "0")]))
+    )
+    assert {line: rule for line, (rule, _) in put_aside(graph, file).items()} == {
+        2: "price: below minimum",
+        3: "quantity: above maximum",
+        4: "region: not a category",
+    }
+    assert staged(graph, file)["price"].to_dict() == {5: 0.0}
     graph.require_invariants()
 
 

@@ -4,6 +4,7 @@ What is wrong inside a table's cells is tested elsewhere; so are broken and dang
 processes that die (`test_file_crashes.py`), disks and connections (`test_file_resources.py`).
 """
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,14 +13,21 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
+from resources.catalog import registry
+from resources.errors import ContractBroken, RejectedFile
 from resources.landing.places.place import Stamp
 from resources.landing.places.regular_files import chunks_of
 from resources.landing.zone import LandingZone
+from resources.timescale.resource import Transaction
+from schemas.catalog_datasets import METADATA_DATASETS
+from schemas.catalog_files import Status
 from schemas.declared_files import file_datasets
 from schemas.file_tables import tables_of
 from tests.file_graph import FileGraph, rows_of_table, sales_csv
 from tests.graph import failure_of
+from tests.written_sales import sale, staged, written
 
 TODAY = datetime.now(UTC).date()
 STAGING = tables_of("sales").staging
@@ -185,6 +193,67 @@ def test_another_content_under_the_same_name_is_a_version_and_both_are_kept(grap
     assert graph.files.superseded("sales") == {file["id"] for file in files[:2]}
 
 
+@pytest.mark.parametrize(
+    ("drops", "days"),
+    [
+        ([("a.csv", "02"), ("a.csv", ""), ("a.csv", "04")], {"04"}),
+        ([("a.csv", "02"), ("a.csv", "04"), ("a.csv", "02"), ("a.csv", "05")], {"05"}),
+        ([("a.csv", "02"), ("b.csv", "02"), ("a.csv", "04"), ("b.csv", "05")], {"04", "05"}),
+    ],
+    ids=["one in between was refused", "an older one had come back", "it had two names"],
+)
+def test_the_days_of_what_is_replaced_are_computed_again(
+    graph: FileGraph, drops: list[tuple[str, str]], days: set[str]
+) -> None:
+    for name, month in drops:
+        graph.drop("sales", name, about(month) if month else b"\x89PNG\r\n\x1a\n\0")
+        load(graph)
+        graph.settle()
+    series = graph.table(tables_of("sales").series)
+    sold = series.loc[(series["metric"] == "orders") & (series["value"] > 0), "datetime_utc"]
+    assert {f"{day:%m}" for day in sold} - {"03"} == days, "March is yesterday's file's"
+
+
+def about(month: str) -> bytes:
+    """A file about one day of that month."""
+    return written(sale(int(month) * 10 + n, transaction_date=f"2026-{month}-01") for n in range(2))
+
+
+def test_a_load_that_fails_leaves_no_column_behind_that_later_files_would_follow(
+    graph: FileGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph.drop("things", "a.csv", b"a,b\n1,2.5\n3,4.5\n")
+    load(graph, "things")
+    with monkeypatch.context() as patch:
+        patch.setattr(Transaction, "copy", refuse_rows)
+        dropped = graph.drop("things", "wide.csv", b"a,b,c\nx,w,1\nz,w,2\n")
+        assert not graph.load("things").success
+    assert kinds(graph) == [{"a": "integer", "b": "number"}]
+    dropped.unlink()
+    wide = graph.catalog_files()[-1]
+    graph.files.set_status(wide["id"], Status.REJECTED, run_id="r", error=RejectedFile("x", "y"))
+    graph.drop("things", "next.csv", b"a,b,c\n5,6.5,2026-03-01T00:00:00Z\n")
+    load(graph, "things")
+    narrow = {"a": "integer", "b": "number"}
+    assert kinds(graph) == [narrow, narrow | {"c": "timestamp"}]
+    rows_of = {file["file_name"]: staged(graph, file) for file in graph.catalog_files() if file["row_count"]}
+    assert rows_of["a.csv"][["a", "b"]].values.tolist() == [[1, 2.5], [3, 4.5]]
+    assert rows_of["next.csv"]["c"].tolist() == [datetime(2026, 3, 1, tzinfo=UTC)]
+    with graph.connect() as connection:
+        noted = sa.select(METADATA_DATASETS.c.current_schema_version).where(METADATA_DATASETS.c.dataset == "things")
+        assert connection.execute(noted).scalar_one() == 2
+
+
+def refuse_rows(*_: object) -> None:
+    raise ContractBroken("the database refuses the rows")
+
+
+def kinds(graph: FileGraph) -> list[dict[str, str]]:
+    """Of the columns of `things`, by version."""
+    with graph.connect() as connection:
+        return [{one.name: one.kind for one in version.columns} for version in registry.history(connection, "things")]
+
+
 @pytest.mark.parametrize("content", [b"", HEADER, b"\xef\xbb\xbf", b"\n\n", b"\xef\xbb\xbf" + HEADER])
 def test_a_file_without_rows_is_loaded_with_none_and_archived(graph: FileGraph, content: bytes) -> None:
     graph.drop("sales", "empty.csv", content)
@@ -225,4 +294,23 @@ def test_a_refused_file_that_fits_a_new_declaration_is_loaded_and_archived(
         assert {file["ingestion_status"] for file in graph.catalog_files()} == {"archived"}
         assert rows_of_table(graph, STAGING) == 8
         assert not [path for path in (graph.root / "rejected").rglob("*") if path.is_file()]
+        graph.require_invariants()
+
+
+def test_a_refused_file_whose_copy_was_cleaned_up_is_loaded_when_it_is_dropped_again(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        with monkeypatch.context() as patch:
+            patch.setitem(file_datasets(), "sales", replace(file_datasets()["sales"], min_rows=5))
+            strict = FileGraph(postgres_url, tmp_path, instance)
+            strict.drop("sales", "few.csv", sales_csv(3))
+            load(strict)
+        shutil.rmtree(strict.root / "rejected")
+        graph = FileGraph(postgres_url, tmp_path, instance)
+        graph.drop("sales", "few.csv", sales_csv(3))
+        load(graph)
+        (file,) = graph.catalog_files()
+        assert (file["ingestion_status"], file["row_count"], file["error_rule"]) == ("archived", 3, None)
+        assert graph.nothing_lies_in_landing()
         graph.require_invariants()

@@ -180,6 +180,21 @@ def test_a_file_that_is_done_and_cannot_be_deleted_is_not_asked_for_again(
     assert len(graph.catalog_files()) == 2
 
 
+@pytest.mark.parametrize("between", [[], [sales_csv(4)]], ids=["the same again", "another one in between"])
+def test_a_file_that_is_put_back_with_its_old_time_is_taken(graph: FileGraph, between: list[bytes]) -> None:
+    content = sales_csv(3)
+    for number, one in enumerate([content, *between, content]):
+        path = graph.drop("sales", "a.csv", one)
+        at = 1_700_000_000 + number * (one is not content)
+        os.utime(path, (at, at))
+        data = look_twice(graph)
+        assert len(data.run_requests) == 1
+        work_off(graph, data)
+        assert not path.exists()
+    assert [file["row_count"] for file in graph.catalog_files()] == [3, 4][: 1 + len(between)]
+    assert look_twice(graph).skip_message == "nothing was dropped"
+
+
 def test_what_was_left_half_done_is_asked_for_on_its_own_days(graph: FileGraph) -> None:
     yesterday = graph.leave_unfinished("sales", "a.csv", sales_csv(3), days_ago=1)
     graph.leave_unfinished("sales", "b.csv", sales_csv(4), days_ago=2)

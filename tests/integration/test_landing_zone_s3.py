@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -237,6 +238,17 @@ def test_a_new_version_stays_for_the_next_look(zone: LandingZone, store: S3Store
     kept = zone.archive(snapshot, [file], AT)
     assert (content(store, kept), content(store, "landing/air/a.csv")) == (DATA, new)
     assert only(zone).key != file.key
+
+
+def test_the_same_bytes_put_there_again_have_another_key(zone: LandingZone, store: S3Store) -> None:
+    drop(store, "air/a.csv")
+    file = only(zone)
+    assert only(zone).key == file.key
+    time.sleep(1.1)  # such stores tell whole seconds
+    drop(store, "air/a.csv")
+    again = only(zone)
+    assert again.version == file.version
+    assert again.key != file.key
 
 
 def test_a_new_version_that_comes_while_the_old_one_is_checked_stays_too(

@@ -7,11 +7,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.file_dataset import OWN_COLUMNS
-from schemas.physical_names import PATTERN, RESERVED_WORDS, SYSTEM_COLUMNS, physical_name, physical_names
+from schemas.physical_names import (
+    PATTERN,
+    READERS_COLUMNS,
+    RESERVED_WORDS,
+    SYSTEM_COLUMNS,
+    physical_name,
+    physical_names,
+)
 
 AWKWARD = st.sampled_from(
     [
-        *("v", "V", " v", "v ", "", " ", "select", "ctid", "source_id", "é", "e\u0301", "e", "a b", "a_b", "a-b"),
+        *(
+            "v",
+            "V",
+            " v",
+            "v ",
+            "",
+            " ",
+            "select",
+            "ctid",
+            "source_id",
+            "line_count",
+            "é",
+            "e\u0301",
+            "e",
+            "a b",
+            "a_b",
+            "a-b",
+        ),
         *("x" * 70, "x" * 60 + "1", "x" * 60 + "2", "column_1", "column_2", "温度", "\0", "\ud800"),
         *("%s", "{}", '"', "'; drop table x"),
     ]
@@ -26,7 +50,7 @@ def test_every_name_is_safe_and_no_two_are_the_same(originals: list[str]) -> Non
     for name in names:
         assert PATTERN.fullmatch(name)
         assert len(name.encode()) <= 55
-        assert name not in {*OWN_COLUMNS} | SYSTEM_COLUMNS | RESERVED_WORDS
+        assert name not in {*OWN_COLUMNS} | SYSTEM_COLUMNS | READERS_COLUMNS | RESERVED_WORDS
 
 
 @given(NAMES, NAMES)

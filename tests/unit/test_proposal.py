@@ -3,6 +3,7 @@
 import importlib.util
 import keyword
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -84,6 +85,8 @@ AWKWARD = [
     "to_schema",
     "config",
     "rows",
+    "pa",
+    "float",
     "n" * 55,
     "n" * 54 + "m",
 ]
@@ -104,6 +107,14 @@ def test_awkward_names_are_kept_in_the_tables(tmp_path: Path) -> None:
     assert f"{dataset.metrics[3].name}_mean_7" in statistics
     assert max(len(name.encode()) for table in tables for name in table.columns) <= 63
     assert not any(keyword.iskeyword(name) for name in vars(dataset.staging))
+
+
+def test_names_of_the_series_own_columns_are_no_entities(tmp_path: Path) -> None:
+    texts = [seen(name, "text", distinct=3) for name in ("metric", "unit", "flags", "station")]
+    dataset = proposed([*texts, seen("at", "timestamp"), seen("v", "number")], tmp_path)
+    assert dataset.entities == ("station",)
+    with pytest.raises(ValueError, match="every series has columns metric of its own"):
+        build_tables(replace(dataset, entities=("metric",)))
 
 
 def test_what_a_file_calls_its_columns_does_no_harm(tmp_path: Path) -> None:

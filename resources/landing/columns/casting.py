@@ -8,13 +8,15 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal
 
-from resources.errors import ConfigurationError, LedgerNotClosed
+from resources.errors import ConfigurationError, LedgerNotClosed, RejectedFile
 from resources.landing.columns.conversion import LEAP_RULE, NAN_RULE, NUL, SQL_TYPES, Conversion, conversion
 from resources.landing.columns.kinds import Convention, Kind
 from resources.landing.columns.sql_text import identifier, literal, literals
 from resources.landing.text_table import REJECTS, ROWS, TextTable
+from schemas.file_dataset import FROZEN_COLUMN
 
 TYPED = "rows_typed"
 """Name of the DuckDB table of typed rows: `line_no BIGINT`, `line_count BIGINT`, then one column per plan."""
@@ -30,6 +32,8 @@ FOUND = "bad cells found"
 DOUBT_RULE = "ambiguous"
 CELL_SHOWN = 200
 """Characters of a cell that a reason shows."""
+CELLS_TOLD = 3
+"""Cells that the refusal of a whole file names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class Plan:
     """How one column of the typed table comes about.
 
     Raises:
-        ConfigurationError: a range is asked of what is no number.
+        ConfigurationError: a range of numbers is asked of what is no number, or one of instants of what is none.
     """
 
     name: str
@@ -49,23 +53,24 @@ class Plan:
     nullable: bool = True
     """False: a row without a value is rejected, whatever `on_failure` says."""
     categories: tuple[str, ...] | None = None
-    """The texts a value may have; numbers and booleans as DuckDB prints them."""
-    minimum: float | None = None
-    maximum: float | None = None
-    on_failure: Literal["row", "cell"] = "row"
-    """Whether a bad cell rejects its row, or becomes NULL and is recorded in `bad_cells`."""
+    """The values there are, as text: as DuckDB prints them, or instants and doubles in any way it reads."""
+    minimum: float | datetime | None = None
+    maximum: float | datetime | None = None
+    on_failure: Literal["file", "row", "cell"] = "row"
+    """Whether a bad cell rejects its file, rejects its row, or becomes NULL and is recorded in `bad_cells`."""
     doubt: str | None = None
     """Why nobody can tell how the cells are to be read, and what to declare: then every one of them is bad."""
 
     def __post_init__(self) -> None:
-        ranged = self.minimum is not None or self.maximum is not None
-        if ranged and self.kind not in (Kind.INTEGER, Kind.NUMBER):
-            raise ConfigurationError(f"column {self.name} is {self.kind}; only numbers have a minimum or maximum")
+        for bound in (self.minimum, self.maximum):
+            kinds = (Kind.TIMESTAMP,) if isinstance(bound, datetime) else (Kind.INTEGER, Kind.NUMBER)
+            if bound is not None and self.kind not in kinds:
+                raise ConfigurationError(f"column {self.name} is {self.kind}; only numbers have a minimum or maximum")
 
     @property
     def is_fatal(self) -> bool:
-        """Whether a bad cell costs its row."""
-        return self.on_failure == "row" or not self.nullable
+        """Whether a bad cell costs its row, if not more."""
+        return self.on_failure != "cell" or not self.nullable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +94,7 @@ def cast(table: TextTable, plans: Sequence[Plan]) -> Casted:
 
     Raises:
         ConfigurationError: two columns have the same name, or a source is no column of the table.
+        RejectedFile: a cell is bad that may not be in any row (`frozen_column`).
         LedgerNotClosed: rows were lost or doubled.
     """
     _check(table, plans)
@@ -97,6 +103,7 @@ def cast(table: TextTable, plans: Sequence[Plan]) -> Casted:
     rejects_before = table.count(REJECTS)
     connection.execute(_typed_statement(table, columns)).fetchall()
     connection.execute(_found_statement(table, _doubtful(table, columns))).fetchall()
+    _require_frozen(table, plans)
     connection.execute(_rejects_statement(table)).fetchall()
     fatal_rows = f"SELECT row_key FROM {identifier(FOUND)} WHERE fatal"
     connection.execute(
@@ -146,8 +153,7 @@ class _Column:
         if plan.maximum is not None:
             broken.append(("above maximum", f"{value} > {_bound(plan.maximum, plan.kind, math.floor)}"))
         if plan.categories is not None:
-            known = f"list_contains([{literals(plan.categories)}]::VARCHAR[], {value}::VARCHAR)"
-            broken.append(("not a category", f"NOT {known}"))
+            broken.append(("not a category", f"NOT {_is_among(value, plan.categories, plan.kind)}"))
         return broken
 
     @property
@@ -193,6 +199,24 @@ def _check(table: TextTable, plans: Sequence[Plan]) -> None:
     if unknown := sorted(plan.source for plan in plans if plan.source is not None and plan.source not in known):
         raise ConfigurationError(
             f"the file has no {', '.join(unknown)}; it has {table.column_count} columns from c0 on"
+        )
+
+
+def _require_frozen(table: TextTable, plans: Sequence[Plan]) -> None:
+    """Refuses the file for bad cells of columns that are frozen."""
+    frozen = [plan.name for plan in plans if plan.on_failure == "file"]
+    if not frozen:
+        return
+    bad = f"FROM {identifier(FOUND)} WHERE fatal AND list_contains([{literals(frozen)}], column_name)"
+    columns, cells, told = table.connection.execute(
+        "SELECT string_agg(DISTINCT column_name, ', ' ORDER BY column_name), count(*), string_agg(concat('line ',"
+        f" line_no, ': ', reason), '; ' ORDER BY row_key, place) FILTER (number <= {CELLS_TOLD})"
+        f" FROM (SELECT *, row_number() OVER (ORDER BY row_key, place) AS number {bad})"
+    ).fetchall()[0]
+    if cells:
+        raise RejectedFile(
+            FROZEN_COLUMN,
+            f"{columns} is frozen and {cells:,} cell(s) do not fit, {told}: mend them and drop the file again",
         )
 
 
@@ -256,8 +280,18 @@ def _rejects_statement(table: TextTable) -> str:
     )
 
 
-def _bound(bound: float, kind: Kind, towards: Callable[[float], int]) -> str:
+def _is_among(value: str, texts: Sequence[str], kind: Kind) -> str:
+    """Whether a text stands for the value; of doubles and instants each has several that do."""
+    if kind not in (Kind.NUMBER, Kind.TIMESTAMP):
+        return f"list_contains([{literals(texts)}]::VARCHAR[], {value}::VARCHAR)"
+    values = ", ".join(f"TRY_CAST({literal(text)} AS {SQL_TYPES[kind]})" for text in texts)
+    return f"list_contains([{values}]::{SQL_TYPES[kind]}[], {value})"
+
+
+def _bound(bound: float | datetime, kind: Kind, towards: Callable[[float], int]) -> str:
     """The bound as exact as the values: an integer for integers, since beyond 2^53 doubles are not."""
+    if isinstance(bound, datetime):
+        return f"{literal(bound.isoformat())}::TIMESTAMPTZ"
     if math.isinf(bound):
         return f"{literal('inf' if bound > 0 else '-inf')}::DOUBLE"
     return f"{towards(bound)}::HUGEINT" if kind is Kind.INTEGER else f"{literal(repr(float(bound)))}::DOUBLE"

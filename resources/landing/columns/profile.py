@@ -48,6 +48,8 @@ class ColumnProfile:
 def profile(casted: Casted) -> list[ColumnProfile]:
     """One summary per column, in the order of the plans. Instants are shown in UTC."""
     plans, table = casted.plans, casted.table
+    if not plans:
+        return []
     summaries = _summaries(table, plans, may_be_many=casted.rows > COUNTED_DISTINCT)
     bad = dict(table.connection.execute(f"SELECT column_name, count(*) FROM {BAD_CELLS} GROUP BY ALL").fetchall())
     firsts = _first_samples(table, plans)
@@ -87,7 +89,7 @@ def _summaries(table: TextTable, plans: tuple[Plan, ...], *, may_be_many: bool) 
             f"{{'values': count({column}), 'minimum': {_shown(f'min({column})')},"
             f" 'maximum': {_shown(f'max({column})')}, 'mean': {mean}, 'estimate': {estimate}}}"
         )
-    return list(table.connection.execute(f"SELECT {', '.join(structs) or 'NULL'} FROM {TYPED}").fetchall()[0])
+    return list(table.connection.execute(f"SELECT {', '.join(structs)} FROM {TYPED}").fetchall()[0])
 
 
 def _count_distinct(table: TextTable, plans: tuple[Plan, ...], estimates: list[int]) -> dict[str, int]:

@@ -173,4 +173,4 @@ def _judged(folder: str, name: str) -> str | Refused:
 def _stamp(meta: Any) -> Stamp:
     """A listing may tell the time more exactly than an answer does: whole seconds are what both have."""
     modified_at = meta["last_modified"].replace(microsecond=0)
-    return Stamp(meta["size"], modified_at, meta["e_tag"] or modified_at.isoformat())
+    return Stamp(meta["size"], modified_at, meta["e_tag"] or modified_at.isoformat(), modified_at.isoformat())

@@ -27,6 +27,8 @@ class Stamp(NamedTuple):
     modified_at: datetime
     """UTC, by the clock of the place."""
     version: str
+    placed: str = ""
+    """When the place says it was put there, which whoever puts it there cannot choose; empty where it does not say."""
 
 
 class Draft(Protocol):

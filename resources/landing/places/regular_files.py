@@ -38,7 +38,7 @@ def chunks_of(folder: int, name: str, path: str, stamp: Stamp) -> Iterator[bytes
         raise SourceVanished(f"{escaped(path)} is not there any more") from error
     try:
         found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode) or stamp_of(found) != stamp:
+        if not stat.S_ISREG(found.st_mode) or _content_of(stamp_of(found)) != _content_of(stamp):
             raise SourceChanging(f"{escaped(path)} became another version before it was read")
         left = stamp.size
         while data := os.read(file, CHUNK):
@@ -61,7 +61,7 @@ def exists(name: str, folder: int) -> bool:
 
 
 def same(one: os.stat_result, other: os.stat_result) -> bool:
-    return (one.st_dev, one.st_ino, stamp_of(one)) == (other.st_dev, other.st_ino, stamp_of(other))
+    return os.path.samestat(one, other) and _content_of(stamp_of(one)) == _content_of(stamp_of(other))
 
 
 def stamp_of(found: os.stat_result) -> Stamp:
@@ -71,7 +71,12 @@ def stamp_of(found: os.stat_result) -> Stamp:
         modified_at = datetime.fromtimestamp(changed / 1e9, UTC)
     except (OverflowError, ValueError, OSError):
         modified_at = (datetime.max if changed > 0 else datetime.min).replace(tzinfo=UTC)
-    return Stamp(found.st_size, modified_at, str(changed))
+    return Stamp(found.st_size, modified_at, str(changed), str(found.st_ctime_ns))
+
+
+def _content_of(stamp: Stamp) -> tuple[int, str]:
+    """A link to the file, or another name for it, is no other version of what is in it."""
+    return stamp.size, stamp.version
 
 
 def what_it_is(found: os.stat_result) -> str:

@@ -39,7 +39,7 @@ def test_two_looks_in_the_quiet_period_are_not_enough() -> None:
     assert looks((0, [seen()]), (4.9, [seen()])) == []
 
 
-@pytest.mark.parametrize("changed", [seen(size=11), seen(version="2")])
+@pytest.mark.parametrize("changed", [seen(size=11), seen(version="2"), seen()._replace(placed="2")])
 def test_a_change_of_size_or_time_starts_the_quiet_period_anew(changed: Seen) -> None:
     assert looks((0, [seen()]), (5, [changed]), (9, [changed])) == []
     assert looks((0, [seen()]), (5, [changed]), (10, [changed])) == [changed]

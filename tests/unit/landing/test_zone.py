@@ -26,6 +26,7 @@ from resources.errors import (
 from resources.landing.files_seen import Seen
 from resources.landing.limits import Limits
 from resources.landing.names import DEEPEST, dataset_name, escaped, is_temporary, suffix_of
+from resources.landing.places.folder import FolderPlace
 from resources.landing.zone import LandingZone
 
 AT = datetime(2026, 11, 21, 23, 4, 5, tzinfo=UTC)
@@ -89,7 +90,8 @@ def tree(root: Path) -> dict[str, bytes]:
 
 
 def test_a_look_sees_files_at_any_depth_with_size_and_time(zone: LandingZone, root: Path) -> None:
-    os.utime(drop(root, "air/2026/a.csv"), ns=(0, 1_700_000_000_123_456_789))
+    path = drop(root, "air/2026/a.csv")
+    os.utime(path, ns=(0, 1_700_000_000_123_456_789))
     assert only(zone) == Seen(
         dataset="air",
         folder="air",
@@ -98,7 +100,19 @@ def test_a_look_sees_files_at_any_depth_with_size_and_time(zone: LandingZone, ro
         modified_at=datetime.fromtimestamp(1_700_000_000.123_456_789, UTC),
         version="1700000000123456789",
         has_marker=False,
+        placed=str(path.stat().st_ctime_ns),
     )
+
+
+def test_the_same_file_put_there_again_with_its_time_has_another_key(zone: LandingZone, root: Path) -> None:
+    path = drop(root, "air/a.csv")
+    keys = set()
+    for _ in range(2):
+        path.unlink(missing_ok=True)
+        time.sleep(0.05)  # file systems note the time in steps of some milliseconds
+        os.utime(drop(root, "air/a.csv"), (0, 0))
+        keys |= {only(zone).key, only(zone).key}
+    assert len(keys) == 2
 
 
 def test_a_look_is_sorted_and_can_be_at_one_dataset(zone: LandingZone, root: Path) -> None:
@@ -495,6 +509,30 @@ def test_the_same_content_that_was_written_again_is_no_new_version(zone: Landing
     os.utime(drop(root, "air/a.csv"), (0, 0))
     zone.archive(snapshot, [file], AT)
     assert zone.look().files == []
+
+
+def test_a_link_to_a_file_makes_no_other_version_of_it(root: Path) -> None:
+    place = FolderPlace(root)
+    path = drop(root, "air/a.csv")
+    stamp = place.stamp("landing/air/a.csv")
+    assert stamp is not None
+    os.link(path, root / "link")
+    assert place.stamp("landing/air/a.csv") != stamp
+    assert b"".join(place.chunks("landing/air/a.csv", stamp)) == DATA
+
+
+def test_a_refused_file_whose_copy_is_gone_is_archived_once_it_is_dropped_again(
+    any_zone: LandingZone,
+) -> None:
+    put(any_zone, "air/a.csv")
+    file = only(any_zone)
+    refused = any_zone.reject(any_zone.snapshot(file), [file], AT, "no")
+    any_zone._place.remove(refused)
+    put(any_zone, "air/a.csv")
+    file = only(any_zone)
+    kept = any_zone.archive(any_zone.snapshot(file), [file], AT, refused=refused)
+    with any_zone.fetch_archived(kept, HASH) as content:
+        assert content.read_bytes() == DATA
 
 
 def test_an_archived_file_is_never_overwritten(zone: LandingZone, root: Path) -> None:
