@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from resources.catalog.registry import Version
 from resources.errors import CorruptSource, SourceUnavailable, TidemarkError, TransientError, UnreadAgain
 from resources.landing.names import escaped
 
@@ -34,8 +35,18 @@ class Fate:
         """One line, fit to be printed."""
         told = f"{escaped(self.name)}: {self.fate}"
         if self.fate == "loaded":
-            return f"{told}, {self.lines} lines: {self.rows} rows, {self.rejected} put aside"
+            told = f"{told}, {self.lines} lines: {self.rows} rows, {self.rejected} put aside"
+            return f"{told}. {escaped(self.detail)}" if self.detail else told
         return f"{told}. {escaped(self.detail)}"
+
+
+def schema_change(version: Version, tables: Sequence[str]) -> str:
+    """What is new about the columns of a file that brought a version of the schema, and which tables that reaches."""
+    if not version.changes:
+        return ""
+    changes = "; ".join(line.removeprefix("- ") for line in version.changes.splitlines())
+    reached = f"; reaches {', '.join(tables[1:])} on the days it is about" if tables[1:] else ""
+    return f"schema version {version.version}: {changes}{reached}"
 
 
 def still_to_do(dataset: str, setbacks: Sequence[tuple[str, TidemarkError]]) -> TidemarkError:

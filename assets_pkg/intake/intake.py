@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from logging import Logger
 from pathlib import Path
 
-from assets_pkg.intake.fates import Fate, still_to_do
+from assets_pkg.intake.fates import Fate, schema_change, still_to_do
 from assets_pkg.intake.file_findings import findings_of
 from assets_pkg.intake.reading import Reading, called_by_name, read_ahead
 from assets_pkg.intake.remembered import is_archived, place_of, snapshot_of
@@ -95,8 +95,9 @@ class Intake:
         for file, opened in read_ahead(files, lambda file: self._read(zone, file), ahead):
             try:
                 with opened.result() as reading:
-                    yield self._load(file, reading)
-                    self._tell_loaded(file, reading.found)
+                    load = self._load(file, reading)
+                    yield load
+                    self._tell_loaded(load, reading.found)
             except RejectedFile as error:
                 self._refuse(zone, file, sources.get(file.id, []), error)
             except (SourceUnavailable, CorruptSource, CredentialsRejected, ContractBroken, LedgerNotClosed) as error:
@@ -274,12 +275,13 @@ class Intake:
             day = self.window.days()[-1]
             self._note(Fate(name=f"{len(gone)} file(s) asked for", day=day, fate="vanished", detail=detail))
 
-    def _tell_loaded(self, file: KnownFile, found: Prepared) -> None:
+    def _tell_loaded(self, load: FileLoad, found: Prepared) -> None:
         self._note(
             Fate(
-                name=file.file_name,
-                day=file.arrived_on,
+                name=load.file.file_name,
+                day=load.day,
                 fate="loaded",
+                detail=schema_change(load.version, self.described.tables),
                 lines=found.table.lines,
                 rows=found.rows,
                 rejected=found.rejected,

@@ -30,6 +30,8 @@ class Version:
     diff: Mapping[str, object]
     """Against the version before, as `Diff.as_json`; of the first one everything is added."""
     first_file_id: int | None
+    changes: str = ""
+    """Of a version that is planned and not entered: what it changes in the one before, a line each, for people."""
 
 
 def current(connection: sa.Connection, dataset: str) -> Version | None:
@@ -59,6 +61,7 @@ def planned(connection: sa.Connection, dataset: str, columns: Sequence[Column], 
     for row in connection.execute(same).mappings():
         return _version(row)
     newest = current(connection, dataset)
+    change = diff(newest.columns if newest else (), columns)
     numbers = sa.func.pg_get_serial_sequence(SCHEMA_VERSIONS.fullname, SCHEMA_VERSIONS.c.id.name)
     return Version(
         id=connection.execute(sa.select(sa.func.nextval(sa.cast(numbers, REGCLASS)))).scalar_one(),
@@ -66,8 +69,9 @@ def planned(connection: sa.Connection, dataset: str, columns: Sequence[Column], 
         version=newest.version + 1 if newest else 1,
         fingerprint=fingerprint(columns),
         columns=tuple(columns),
-        diff=diff(newest.columns if newest else (), columns).as_json(),
+        diff=change.as_json(),
         first_file_id=file_id,
+        changes=change.describe() if newest else "",
     )
 
 
@@ -82,7 +86,7 @@ def enter(version: Version) -> sa.Executable:
     return statement.on_conflict_do_nothing(index_elements=["id"])
 
 
-_COLUMNS = tuple(SCHEMA_VERSIONS.c[one.name] for one in fields(Version))
+_COLUMNS = tuple(SCHEMA_VERSIONS.c[one.name] for one in fields(Version) if one.name != "changes")
 
 
 def _of(dataset: str) -> sa.Select[tuple[object, ...]]:

@@ -164,6 +164,25 @@ def test_a_long_integer_seen_once_is_remembered(graph_under: Built) -> None:
     assert staged(graph, first)["value"].tolist() == ["9007199254740993"]
 
 
+def test_a_change_of_the_schema_is_told_with_what_it_reaches(graph_under: Built) -> None:
+    graph = graph_under()
+    wide = [name for name in HEADER if name != "created_at"]
+    graph.drop("sales", "1.csv", written([sale(0)], header=wide))
+    first = told_of_files(graph.load("sales"))
+    assert "schema version" not in first
+    graph.drop("sales", "2.csv", text_file([*wide, "colour"], [*[*sale(2).values()][:7], "red"]))
+    told = told_of_files(graph.load("sales"))
+    assert "schema version 2: added" in told and "colour" in told
+    assert "reaches timeseries.sales, features.sales\\_features, quality.sales\\_report" in told
+
+
+def told_of_files(result: dg.ExecuteInProcessResult) -> str:
+    """The table of files in the metadata of the day."""
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    return str(event.materialization.metadata["files"].value)
+
+
 def test_files_of_one_run_see_the_columns_of_the_one_before(graph_under: Built) -> None:
     graph = graph_under()
     graph.drop("drift", "1.csv", b"id,value\n1,one\n2,two\n")

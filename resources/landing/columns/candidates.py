@@ -55,7 +55,9 @@ TIME_HINTS = re.compile(
 DECIMALS = (None, ".", ",")
 THOUSANDS = (None, ",", ".", " ", "'")
 
-BETWEEN_DIGITS = re.compile(r"(?<=\d)([.,'’]|[^\S\n])(?=\d)|(?<!\d)([.,])(?=\d)|(?<=\d)([.,])(?!\d)", re.ASCII)
+BETWEEN_DIGITS = re.compile(
+    rf"(?<=\d)([.,{''.join(GROUPS.values())}])(?=\d)|(?<!\d)([.,])(?=\d)|(?<=\d)([.,])(?!\d)", re.ASCII
+)
 EXPONENT = re.compile(r"\d[eE][+-]?\d", re.ASCII)
 TRAILING_MINUS = re.compile(rf"[\d.,]\s*[{MINUS}]", re.ASCII)
 NUMBER_SIGNS = re.compile(rf"(?<=[\d.])[eE](?=[+-]?\d)|[\d.,'’+()%{SPACES}{MINUS}]", re.ASCII)
@@ -190,4 +192,4 @@ def _is_currency(text: str) -> bool:
 
 
 def _plain_sign(sign: str) -> str:
-    return next((plain for plain, same in GROUPS.items() if sign in same), sign if not sign.isspace() else " ")
+    return next((plain for plain, same in GROUPS.items() if sign in same), sign)

@@ -47,6 +47,19 @@ _READINGS += ["cp1253", "iso8859-7", "koi8-r", "iso8859-5", "cp866", "iso8859-9"
 _NO_IDEA = 0.02
 """Below this confidence the statistics say nothing, and the most usual encoding stands first."""
 _SYMBOLS = frozenset("°€£¥§©®±²³µ·ºª½¼¾–—‘’“”„…•«»×÷™¿¡´¨")
+_NO_BREAK = "\xa0"
+"""A usual sign after a digit, where it groups thousands or stands before a unit."""
+_TYPOGRAPHY = (
+    (re.compile("(?<=[A-Za-z])’(?=[A-Za-z])"), ""),
+    (re.compile("(?<![A-Za-z])(?:“([^“”„]*)”|„([^“”„]*)[“”])(?![A-Za-z])"), r"\1\2"),
+    (re.compile("(?<![A-Za-z])‘([^‘’]*)’(?![A-Za-z])"), r"\1"),
+    (re.compile("(?<=[A-Za-z])’"), ""),
+    (re.compile(f"(?<=[0-9])[“”‘’–—€{_NO_BREAK}]|[–—€](?=[0-9])"), ""),
+    (re.compile("(?<![A-Za-z])[–—€](?![A-Za-z])"), ""),
+)
+"""What stands, one after the other, for signs that are no letters, and what is left of a text without them."""
+_TYPOGRAPHIC = 0.9
+"""Share of the lines that must have no other signs; a cell of several lines may cut a pair of quotes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +108,11 @@ def _of_lines(head: bytes, valid: list[bytes], invalid: list[bytes]) -> Encoding
         return Encoding(name="utf-8", confidence=round(1 - share, 3), fallback="cp1252" if mixed else None)
     if not valid and all(map(_is_junk, invalid)):
         return Encoding(name="utf-8", confidence=0.5)
-    sample = _sample(head, [*invalid, *valid])
-    found = _ask(sample, sum(map(_high, invalid)))
+    if sum(map(_is_typographic, invalid)) >= _TYPOGRAPHIC * len(invalid):
+        # Statistics know letters only, and take quotes for those that other tables have in their place.
+        found = Encoding(name="cp1252", confidence=0.7)
+    else:
+        found = _ask(_sample(head, [*invalid, *valid]), sum(map(_high, invalid)))
     if len(valid) >= 3 and found.name == "cp1252" and all(_multibyte_utf8(line) for line in valid):
         return Encoding(name="utf-8", confidence=0.5, fallback="cp1252")
     return found
@@ -204,9 +220,18 @@ def _is_junk(line: bytes) -> bool:
     for run in re.finditer(rb"[\x80-\xff]+", line):
         near = line[max(0, run.start() - 1) : run.start()] + line[run.end() : run.end() + 1]
         signs = run[0].decode("cp1252", errors="replace")
-        if len(signs) > 3 or any(chr(code).isalpha() for code in near) or set(signs) <= _SYMBOLS:
+        usual = _SYMBOLS | {_NO_BREAK} if near[:1].isdigit() else _SYMBOLS
+        if len(signs) > 3 or any(chr(code).isalpha() for code in near) or set(signs) <= usual:
             return False
     return True
+
+
+def _is_typographic(line: bytes) -> bool:
+    """Whether all bytes beyond ASCII are, in cp1252, quotes around words, apostrophes, dashes, or signs at numbers."""
+    text = line.decode("cp1252", errors="replace")
+    for sign, left in _TYPOGRAPHY:
+        text = sign.sub(left, text)
+    return text.isascii()
 
 
 def _reads_as_western(line: bytes) -> bool:
@@ -222,6 +247,7 @@ def _reads_as_western(line: bytes) -> bool:
         except UnicodeDecodeError:
             return False
         near = (text[place - 1] if place else "") + text[place + 1 : place + 2]
-        if letter not in _SYMBOLS and not (letter.isalpha() and any(other.isalpha() for other in near)):
+        usual = letter in _SYMBOLS or (letter == _NO_BREAK and text[max(0, place - 1) : place].isdigit())
+        if not usual and not (letter.isalpha() and any(other.isalpha() for other in near)):
             return False
     return found > 0

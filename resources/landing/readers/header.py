@@ -4,16 +4,20 @@ Belongs here: headers of one or several lines, or none. Does not belong here: wh
 (`regions.py`).
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
 from resources.landing.readers.cell_kinds import CODE, DATE, EMPTY, NUMBER, ODD, TEXT, YEAR, kind
 from resources.landing.readers.records import Cells
+from resources.landing.readers.scan import Record
 
 MOST_LINES = 8
 _PROFILED = 200
 _VALUES = (NUMBER, DATE)
+_WHOLE = re.compile(r"-?\d+", re.ASCII)
+_PART = re.compile(r"\d{1,3}", re.ASCII)
 
 
 class Profile:
@@ -149,6 +153,36 @@ def header_names(records: Sequence[Cells], width: int) -> tuple[str, ...]:
     if len(rows) == 1:
         return tuple(rows[0])
     return tuple(" ".join(row[place].strip() for row in rows if row[place].strip()) for place in range(width))
+
+
+def has_row_names(header: Sequence[Record], rows: Sequence[Record], width: int) -> bool:
+    """Whether the header lacks the name of the first column because that holds the row names R writes.
+
+    A sign of R is wanted: the rows are numbered, their names are quoted as those in the header are, or a blank stands
+    where the name lacks. Where a decimal comma may have made the cell too many, only numbers in quotes are sign enough.
+    """
+    if len(header) != 1 or len(header[0].cells or []) != width - 1 or width < 3 or len(rows) < 2:
+        return False
+    names = [record.cells[0] for record in rows if record.cells]
+    if len(set(names)) < len(names):
+        return False
+    mark = header[0].raw[:1]
+    blank_first = mark.isspace() and bool(header[0].cells and header[0].cells[0] and header[0].cells[0][0] != mark)
+    quoted = mark in ("'", '"') and all(record.raw.startswith(mark) for record in rows)
+    numbered = names == [str(number) for number in range(1, len(names) + 1)]
+    if quoted and numbered:
+        return True
+    return (quoted or numbered or blank_first) and not _may_hold_decimal_comma(rows, width)
+
+
+def _may_hold_decimal_comma(rows: Sequence[Record], width: int) -> bool:
+    """Whether two neighbouring columns, without the first, may be the two halves of numbers cut at their comma."""
+    return any(all(_is_cut_number(record, place) for record in rows) for place in range(1, width - 1))
+
+
+def _is_cut_number(record: Record, place: int) -> bool:
+    whole, part = ((cell or "").strip() for cell in (record.cells or [])[place : place + 2])
+    return bool(_WHOLE.fullmatch(whole) and _PART.fullmatch(part)) and f",{whole},{part}," in f",{record.raw},"
 
 
 def _filled(cells: Cells) -> int:

@@ -42,7 +42,8 @@ def read_json(path: Path, work_dir: Path, limits: Limits, hints: Hints) -> TextT
     """The records of a JSON file, one row each, with the union of their fields as columns in order of appearance.
 
     `hints.records_path` leads to the records: keys from the top, with `"[]"` where every element of a list is meant;
-    without it the longest list of objects in a document is taken. Each line of JSON lines is a top of its own, and so
+    without it the longest list of objects in a document is taken, and the objects in further lists become rejects
+    (`another_list`). Each line of JSON lines is a top of its own, and so
     is each element of a list at the top; a path that starts with `"[]"` makes them records, whose fields are columns
     too. A record that cannot be read becomes a reject, the others are read.
 
@@ -84,7 +85,7 @@ class _Reader:
                 found = list_to_read(Scanner(source, self._record_limit), self._limits, records_path)
             self._explode(records_path if found is None else records_path[len(found) :], found or ())
             with open_text(path, encoding) as source:
-                lines = self._read_document(Scanner(source, self._record_limit), found)
+                lines = self._read_document(Scanner(source, self._record_limit), found, chosen=bool(records_path))
             self._facts["structure"] = "values" if found is None else "wrapped"
             self._facts["records_path"] = None if found is None else ".".join(found)
         self._facts["line_numbers"] = "record" if self._by_record else "physical"
@@ -107,24 +108,39 @@ class _Reader:
                 self._take(RawValue(text, line_no, line_no, depth, raw.oversized), "", "blank")
         return self._end(line_no, "", "blank")
 
-    def _read_document(self, scanner: Scanner, wrapped: tuple[str, ...] | None) -> int:
-        values = _values(scanner) if wrapped is None else self._wrapped_values(scanner, wrapped)
+    def _read_document(self, scanner: Scanner, wrapped: tuple[str, ...] | None, *, chosen: bool) -> int:
+        values = _values(scanner) if wrapped is None else self._wrapped_values(scanner, wrapped, chosen=chosen)
         for raw in values:
             self._take(raw, scanner.passed, "structure")
             scanner.passed = ""
         return self._end(scanner.lines, scanner.passed, "structure")
 
-    def _wrapped_values(self, scanner: Scanner, wrapped: tuple[str, ...]) -> Iterator[RawValue]:
+    def _wrapped_values(self, scanner: Scanner, wrapped: tuple[str, ...], *, chosen: bool) -> Iterator[RawValue]:
+        """The elements of the list that is read; if nobody chose it, those of the others are put aside."""
         beside = 0
         for path, first in members(scanner, self._limits.json_depth):
             if path == wrapped:
                 yield from elements(scanner)
+            elif first == "[" and not chosen:
+                self._put_aside(scanner, path, wrapped)
             else:
                 raw = scanner.value()
                 if first != "[" and beside < FACTS_BESIDE:
                     beside += 1
                     self._facts[f"beside.{storable('.'.join(path))}"] = storable(raw.text[:PREVIEW_CHARACTERS])
         scanner.peek()
+
+    def _put_aside(self, scanner: Scanner, path: tuple[str, ...], wrapped: tuple[str, ...]) -> None:
+        """Makes the objects of a list that is not read rejects; what else is in it stays structure."""
+        reason = (
+            f"belongs to the list {'.'.join(path)!r}, only {'.'.join(wrapped)!r} is read; "
+            "declare the path to the records, or deliver each list as a file of its own"
+        )
+        for raw in elements(scanner):
+            if raw.text.startswith("{"):
+                self._account(raw, scanner.passed, "structure")
+                scanner.passed = ""
+                self._reject(raw, raw.text, "another_list", reason)
 
     def _take(self, raw: RawValue, passed: str, kind: str) -> None:
         self._account(raw, passed, kind)

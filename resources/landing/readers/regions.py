@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from resources.landing.readers.cell_kinds import CODE, EMPTY, NUMBER, ODD, TEXT, YEAR, is_value, kind
-from resources.landing.readers.header import Profile, header_length, header_names
+from resources.landing.readers.header import Profile, has_row_names, header_length, header_names
 from resources.landing.readers.hints import Hints
 from resources.landing.readers.records import Cells
 from resources.landing.readers.scan import Record
@@ -20,6 +20,8 @@ _NOTE = re.compile(
     r"created|report|end of|total records|rows?:|n\.?b\.?|please|see|data (from|as of)|last updated|updated|prepared|"
     r"\*|†|‡|\(?[a-z0-9]\)|\[[a-z0-9]\]|\d+/|[a-z]/|--|==)(?![a-z])"
 )
+
+_TOTAL = re.compile(r"(?i)\W*((grand|sub)?[- ]?totale?s?|sums?|summe|gesamt|somme|suma)(?![a-z])")
 
 
 @dataclass(kw_only=True)
@@ -64,16 +66,21 @@ def find_regions(records: Sequence[Record], lines: int, hints: Hints, *, whole: 
     plan.before = list(held[: start + thin])
     table = table[thin:]
     plan.header = list(table[:length])
-    if length:
-        plan.names = header_names(
-            [_named(record.cells or [], plan.width, profile) for record in plan.header], plan.width
-        )
     rows = table[length:]
+    named = max((len(record.cells or []) for record in plan.header), default=plan.width)
+    shifted = has_row_names(plan.header, [record for record in rows if _fits(record, plan.width)], plan.width)
+    if length:
+        shift: Cells = [None] if shifted else []
+        plan.names = header_names([[*shift, *(record.cells or [])] for record in plan.header], plan.width)
     shown = [*plan.before, *plan.header]
     plan.first_line = shown[-1].line_no + shown[-1].line_count if shown else _declared_start(hints)
     plan.is_report = bool(plan.before) or length > 1
     if whole and hints.header_lines is None:
         _end(records, rows, plan, profile)
+    if named < plan.width and not shifted:
+        # Which cell of a row is the one too many cannot be known: a comma in a number moves all cells after it.
+        plan.width = named
+        plan.names = header_names([record.cells or [] for record in plan.header], named)
     return plan
 
 
@@ -118,7 +125,7 @@ def _start(held: Sequence[Record], plan: Plan, hints: Hints) -> int:
         return first
     while first and len(held[first - 1].cells or []) >= max(2, plan.width - 2) and _has_numbers([held[first - 1]]):
         first -= 1  # a row gone wrong above the first good one
-    return first
+    return first - 1 if first and _is_uneven_header(held, first, plan.width) else first
 
 
 def _has_numbers(records: Sequence[Record]) -> bool:
@@ -139,15 +146,6 @@ def _is_uneven_header(held: Sequence[Record], first: int, width: int) -> bool:
         and names.count(TEXT) + names.count(CODE) + names.count(YEAR) + names.count(ODD) >= 0.8 * len(cells)
         and (any(is_value(name) for name in below) or abs(len(cells) - width) == 1)
     )
-
-
-def _named(cells: Cells, width: int, profile: Profile) -> Cells:
-    """A header that lacks the name of the column of row names, as R writes it, is moved to the right."""
-    if len(cells) == width - 1 and len(cells) > 1:
-        first = profile.texts[0]
-        if len(first) == sum(first.values()) and len(first) > 1:
-            return [None, *cells]
-    return cells
 
 
 def _titles(table: Sequence[Record], width: int, profile: Profile, records: Sequence[Record]) -> int:
@@ -252,7 +250,10 @@ def _is_note(record: Record, records: Sequence[Record], plan: Plan, profile: Pro
     kinds = [kind(cell) for cell in cells]
     if _fits(record, plan.width):
         lone = record.filled == 1 and kinds[0] in (TEXT, ODD, CODE) and plan.width >= 3 and profile.filled >= 3
-        return record.filled == 0 or (lone and (kinds[0] != CODE or bool(_NOTE.match(cells[0] or ""))))
+        # Whoever delimits all cells of a line means a row; on a sheet no line is delimited.
+        is_row = kinds[0] == CODE or record.raw != cells[0]
+        noted = any(pattern.match(cells[0] or "") for pattern in (_NOTE, _TOTAL))
+        return record.filled == 0 or (lone and (noted or not is_row))
     words = " " in record.raw.strip()
     noted = bool(_NOTE.match(record.raw))
     if len(cells) == 1 or record.filled == 1:

@@ -82,6 +82,42 @@ def test_bytes_that_are_no_letters_do_not_make_another_encoding(tmp_path: Path) 
     assert found.name == "utf-8"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kostet “5” Euro – nur heute",
+        "kostet 5 €",
+        "in € je Haus",
+        "“nur” 5€ – 6€",
+        "ein „Haus“ heute",
+        "it’s the ‘best’ of the boys’ – “so far”",
+        "1\u00a0234,50",
+        "1\u00a0234\u00a0€",
+    ],
+)
+def test_signs_that_are_no_letters_are_those_of_windows(text: str, tmp_path: Path) -> None:
+    data = "".join(f"Lampe {number};{text}\r\n" for number in range(20)).encode("cp1252")
+    found = find_encoding(written(data, tmp_path), Hints())
+    assert (found.name, found.fallback) == ("cp1252", None)
+
+
+@pytest.mark.parametrize("text", ["öl und öfen", "più caro", "Ça va", "être à Rome"])
+def test_letters_of_dos_are_not_taken_for_signs_of_windows(text: str, tmp_path: Path) -> None:
+    data = "".join(f"Lampe {number};{text}\r\n" for number in range(20)).encode("cp850")
+    assert find_encoding(written(data, tmp_path), Hints()).name == "cp850"
+
+
+def test_a_blank_that_groups_thousands_is_no_junk(tmp_path: Path) -> None:
+    lines = [b"Lampe;1\xa0234,50\n"] * 8 + [b"x;\xff\xfe\n"] * 2
+    assert find_encoding(written(b"".join(lines), tmp_path), Hints()).name != "utf-8"
+
+
+def test_numbers_grouped_in_another_encoding_are_read_line_by_line(tmp_path: Path) -> None:
+    data = "première;1\n".encode() * 20 + "deuxième;1\u00a0234\n".encode("cp1252") * 10
+    found = find_encoding(written(data, tmp_path), Hints())
+    assert (found.name, found.fallback) == ("utf-8", "cp1252")
+
+
 def test_what_cannot_be_decoded_is_marked(tmp_path: Path) -> None:
     path = written(b"a\n\xe9\x80\n\0b\n", tmp_path)
     found = as_utf8(path, Encoding(name="utf-8", confidence=1.0), tmp_path)

@@ -33,6 +33,8 @@ POINT = {"decimal": "."}
         (["1,234.5", "1,234"], "number", {"decimal": ".", "thousands": ","}),
         (["1.234,5", "2"], "number", {"decimal": ",", "thousands": "."}),
         (["1 234,5", "1\u00a0234\u202f567"], "number", {"decimal": ",", "thousands": " "}),
+        (["1\u00a0234,5", "2\u00a0345,75"], "number", {"decimal": ",", "thousands": " "}),
+        (["1\u202f234", "2\u202f345\u202f678"], "integer", {"thousands": " "}),
         (["1'234.5", "1’234"], "number", {"decimal": ".", "thousands": "'"}),
         (["0.234", "1.567"], "number", POINT),
         (["1234.567", "1.567"], "number", POINT),

@@ -60,7 +60,7 @@ def refusal(folder: Path, content: str | bytes, hints: Hints | None = None, limi
         '{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}\n',
         '{"a": 1, "b": "x"}{"a": 2, "b": "y"}',
         '{\n"a": 1,\n"b": "x"}\n{\n"a": 2,\n"b": "y"\n}',
-        '{"meta": {"page": 1}, "data": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}], "few": [{"z": 1}]}',
+        '{"meta": {"page": 1}, "data": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]}',
         '{"answer": {"data": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]}}',
         '\x1e{"a": 1, "b": "x"}\n\x1e{"a": 2, "b": "y"}\n',
         '[{"a": 1, "b": "x"},\r\n{"a": 2, "b": "y"},\r\n]\r\n',
@@ -221,6 +221,31 @@ def test_scalars_beside_the_list_are_structure_and_noted(tmp_path: Path) -> None
         assert table.skipped[0].text == '{\n"meta": {"page": 1.0},\n"data": ['
         assert table.skipped[2].text == '],\n"n": 2\n}'
         assert table.lines == 9
+
+
+def test_records_of_further_lists_are_put_aside(tmp_path: Path) -> None:
+    content = '{"shop": {"customers": [{"id": 1}, {"id": 2}]}, "tags": ["a"], "orders": [{"o": 1}, {"o": 2}, {"o": 3}]}'
+    with read(tmp_path, content) as table:
+        assert rows_of(table) == [{"o": "1"}, {"o": "2"}, {"o": "3"}]
+        assert rejects_of(table) == [(1, '{"id": 1}', "another_list"), (2, '{"id": 2}', "another_list")]
+        reason = table.connection.execute("SELECT reason FROM rejects_read").fetchall()[0][0]
+        assert "'shop.customers'" in reason
+        assert "'orders'" in reason
+
+
+def test_records_of_further_lists_have_their_lines(tmp_path: Path) -> None:
+    content = '{"orders": [\n{"o": 1},\n{"o": 2}\n],\n"customers": [\n{"id": 1}\n]\n}\n'
+    with read(tmp_path, content) as table:
+        assert lines_of(table) == [(2, 1), (3, 1)]
+        assert rejects_of(table) == [(6, '{"id": 1}', "another_list")]
+        kinds = [(entry.line_no, entry.line_count, entry.kind) for entry in table.skipped]
+        assert kinds == [(1, 1, "structure"), (4, 2, "structure"), (7, 2, "structure")]
+
+
+def test_a_declared_path_puts_nothing_of_further_lists_aside(tmp_path: Path) -> None:
+    with read(tmp_path, '{"few": [{"z": 1}], "data": [{"a": 1}]}', Hints(records_path=("few",))) as table:
+        assert rows_of(table) == [{"z": "1"}]
+        assert rejects_of(table) == []
 
 
 def test_records_on_lines_of_their_own_have_physical_lines(tmp_path: Path) -> None:

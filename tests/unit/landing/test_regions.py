@@ -52,6 +52,61 @@ def test_a_header_without_the_name_of_the_row_names_is_moved() -> None:
     assert read('"x1","x2"\n"1","a","b"\n"2","c","d"\n"3","e","f"\n').header == ("", "x1", "x2")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x1 x2 x3\n" + "".join(f"{number} a b{number} {number}.5\n" for number in range(1, 9)),
+        '"mpg","kind","cyl"\n"Mazda",21.5,"a",6\n"Datsun",22.5,"b",4\n"Fiat",19.5,"c",8\n',
+        '"gear","cyl","kind"\n"1",4,6,"a"\n"2",5,4,"b"\n"3",4,8,"c"\n',
+        "      mpg  cyl  kind\n" + "".join(f"car{number}  {number}.5    6  good\n" for number in range(9)),
+    ],
+)
+def test_row_names_of_r_are_told_by_their_numbers_or_quotes_or_by_a_blank_header(text: str) -> None:
+    found = read(text)
+    assert found.header is not None
+    assert found.header[0] == ""
+    assert found.rejects == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,customer,product,price,day\nT1,C1,Lamp,19,50,2026-03-04\nT2,C2,Desk,199,00,2026-03-05\n"
+        "T3,C1,Bed,49,90,2026-03-06\n",
+        "id,customer,price,city\n1,Anna,19,50,Rome\n2,Bob,19,55,Rome\n3,Carl,20,00,Oslo\n",
+        '"id","customer","price"\n"T1","Anna",19,50\n"T2","Bob",19,55\n"T3","Carl",20,00\n',
+        "customer,qty,price,city\nAnna,2,19,50,Rome\nAnna,2,19,55,Rome\nBob,1,20,00,Oslo\n",
+        "id,name,low,mid,high,note,city\n" + "".join(f"T{n},x,1,5{n},2,7{n},8,n,Rome\n" for n in range(1, 6)),
+    ],
+    ids=["codes", "row numbers", "quoted", "no key", "two commas"],
+)
+def test_a_decimal_comma_too_many_in_all_rows_puts_them_aside_and_shifts_none(text: str) -> None:
+    found = read(text)
+    header, *rows = text.splitlines()
+    assert found.header == tuple(header.replace('"', "").split(","))
+    assert found.rows == []
+    assert found.rules == dict.fromkeys(range(2, len(rows) + 2), "ragged")
+
+
+def test_a_decimal_comma_too_many_in_most_rows_keeps_the_header_and_the_other_rows() -> None:
+    found = read("id,price,city\nT0,19,Rome\nT1,19,50,Rome\nT2,199,00,Oslo\nT3,49,90,Bonn\n")
+    assert found.header == ("id", "price", "city")
+    assert found.rows == [("T0", "19", "Rome")]
+    assert found.rules == {3: "ragged", 4: "ragged", 5: "ragged"}
+
+
+def test_last_rows_with_only_their_first_cell_are_rows() -> None:
+    found = read("customer,qty,price,city\nAnna,5,1.5,Rome\nBob,6,2.5,Rome\nCarl,7,3.5,Rome\nDora,,,\nEva K,,,\n")
+    assert found.rows[3:] == [("Dora", None, None, None), ("Eva K", None, None, None)]
+
+
+@pytest.mark.parametrize("note", ["Total", "Grand total", "Summe:", "Source: the bureau", "* estimated"])
+def test_a_note_padded_with_delimiters_below_the_rows_is_a_note(note: str) -> None:
+    found = read(f"name,rain,sun\n{BODY}{note},,\n")
+    assert len(found.rows) == 12
+    assert kinds(found) == [(1, "header"), (14, "footer")]
+
+
 def test_a_sparse_first_row_without_a_header_is_a_row() -> None:
     found = read("path/a.pyc,,\n" + "".join(f"path/{number}.py,sha256={number}abc,{number}\n" for number in range(9)))
     assert len(found.rows) == 10
