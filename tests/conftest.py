@@ -46,6 +46,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--without-passed", type=Path, help="leave out the tests whose ids are in this file")
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Every process names the tests alike, though what a program packs holds the time it was packed."""
+    return "bytes" if isinstance(val, bytes) and not val.isascii() else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files of tests that may take long come first, so that no core waits for another at the end. No package brings the
     Community edition of TimescaleDB: its tests are there where a server is."""
