@@ -6,7 +6,7 @@ Belongs here: statements on `catalog.schema_versions`. Does not belong here: com
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import REGCLASS, insert
@@ -30,7 +30,7 @@ class Version:
     diff: Mapping[str, object]
     """Against the version before, as `Diff.as_json`; of the first one everything is added."""
     first_file_id: int | None
-    changes: str = ""
+    changes: str = field(default="", compare=False)
     """Of a version that is planned and not entered: what it changes in the one before, a line each, for people."""
 
 
