@@ -140,11 +140,11 @@ def _show_fates(timescale: TimescaleResource, console: Console) -> None:
 
 def _show_lines(timescale: TimescaleResource, console: Console) -> None:
     """Of each file some of the lines that are no rows or not whole ones, with the reason, and how to see all lines."""
-    table = Table(title="Lines that are no rows, and values put aside (some of them)")
+    table = Table(title="Lines that are no rows, and values put aside (some of them)", expand=True)
     table.add_column("file", max_width=28, no_wrap=True)
-    table.add_column("line", justify="right", min_width=4, no_wrap=True)
+    table.add_column("line", justify="right", no_wrap=True)
     table.add_column("why", max_width=26, no_wrap=True)
-    table.add_column("as received", no_wrap=True)
+    table.add_column("as received", no_wrap=True, ratio=1)  # it alone gives way where the terminal is narrow
     shown: Counter[int] = Counter()
     telling: tuple[str, str] | None = None
     with timescale.connect() as connection:
