@@ -19,10 +19,10 @@ from resources.catalog.file_catalog import FileCatalog
 from resources.errors import TidemarkError
 from resources.landing.files_seen import Refused, Seen, from_cursor, stable, to_cursor
 from resources.landing.resource import LandingResource
+from schemas.declared_files import UNDECLARED
 from schemas.file_tables import FileTables
 
 EVERY_S = 5
-UNDECLARED = "staging.undeclared_files"
 
 MOST_FILES = 1_000
 """Files of one run; the next ones follow in the next."""

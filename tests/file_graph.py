@@ -15,7 +15,6 @@ import dagster as dg
 import pandas as pd
 import sqlalchemy as sa
 
-from assets_pkg.file_sensor import UNDECLARED
 from assets_pkg.intake.intake import NOTHING_NEW
 from assets_pkg.planning import DayRange, stale_work
 from resources.catalog.files import Arrival
@@ -33,7 +32,7 @@ from schemas.catalog_files import (
     VISIBLE,
     Status,
 )
-from schemas.declared_files import file_datasets
+from schemas.declared_files import UNDECLARED, file_datasets
 from schemas.file_tables import tables_of
 from schemas.table_spec import TableSpec
 from schemas.tables import TABLES

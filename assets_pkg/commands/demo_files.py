@@ -20,7 +20,7 @@ from rich.table import Table
 
 from assets_pkg.commands.quarantine import VALUE_RULE
 from resources.catalog.file_catalog import FileCatalog
-from resources.catalog.file_questions import IS_VALUE_ASIDE
+from resources.catalog.file_questions import IS_ROW_OF_FILE, IS_VALUE_ASIDE
 from resources.landing.names import escaped
 from resources.landing.samples.generate import drop, sample_files
 from resources.landing.samples.truth import SampleFile
@@ -169,10 +169,8 @@ def _show_lines(timescale: TimescaleResource, console: Console) -> None:
 def _told_lines() -> sa.Select[Any]:
     """File, its dataset and name, line, why and text of what is put aside or holds no record, by file and line."""
     file = (FILE_METADATA.c.id, FILE_METADATA.c.dataset, FILE_METADATA.c.file_name)
-    is_target = sa.and_(
-        FILE_METADATA.c.id == QUARANTINE.c.source_id, FILE_METADATA.c.target_table == QUARANTINE.c.table_name
-    )
-    rows = sa.select(*file, QUARANTINE.c.line_no, QUARANTINE.c.rule, QUARANTINE.c.raw).join(FILE_METADATA, is_target)
+    aside = (QUARANTINE.c.line_no, QUARANTINE.c.rule, QUARANTINE.c.raw)
+    rows = sa.select(*file, *aside).join(FILE_METADATA, IS_ROW_OF_FILE)
     skipped = sa.select(*file, SKIPPED_LINES.c.line_no, SKIPPED_LINES.c.kind, SKIPPED_LINES.c.text).join(
         FILE_METADATA, FILE_METADATA.c.id == SKIPPED_LINES.c.file_metadata_id
     )

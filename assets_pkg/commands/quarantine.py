@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from assets_pkg.commands.tables import terminal
-from resources.catalog.file_questions import IS_VALUE_ASIDE
+from resources.catalog.file_questions import IS_ROW_OF_FILE, IS_VALUE_ASIDE
 from resources.landing.names import escaped
 from resources.wiring import Settings, build_timescale
 from schemas.catalog import QUARANTINE
@@ -105,10 +105,7 @@ def _by_rule(title: str, what: str, groups: Iterable[sa.Row[Any]], datasets: Map
 
 
 def _rows_of(tables: list[str], rule: str | None) -> sa.Select[Any]:
-    of_file = sa.and_(
-        FILE_METADATA.c.id == QUARANTINE.c.source_id, FILE_METADATA.c.target_table == QUARANTINE.c.table_name
-    )
-    query = sa.select(QUARANTINE, FILE_METADATA.c.file_name).outerjoin(FILE_METADATA, of_file)
+    query = sa.select(QUARANTINE, FILE_METADATA.c.file_name).outerjoin(FILE_METADATA, IS_ROW_OF_FILE)
     query = query.where(QUARANTINE.c.table_name.in_(tables)).order_by(QUARANTINE.c.source_id, QUARANTINE.c.line_no)
     return query.where(QUARANTINE.c.rule.contains(rule, autoescape=True)) if rule else query
 

@@ -13,6 +13,7 @@ from assets_pkg.dagster_types import RETRY, table_options
 from assets_pkg.intake.fates import Fate
 from assets_pkg.intake.intake import Intake
 from assets_pkg.partitions import ARRIVALS, window_of
+from assets_pkg.runs import asset_key
 from resources.catalog.file_catalog import FileCatalog
 from resources.catalog.file_loads import FileLoad, write
 from resources.catalog.runs import Described
@@ -22,13 +23,12 @@ from resources.landing.preparation import Declaration
 from resources.landing.resource import LandingResource
 from resources.timescale.resource import TimescaleResource
 from resources.timescale.slices import SliceStream, hand_over
-from schemas.declared_files import file_datasets
+from schemas.declared_files import UNDECLARED, file_datasets
 from schemas.file_dataset import FileDataset
 from schemas.file_tables import FileTables, undeclared_table
 
 POOL = "files_{}"
 """One pool per dataset, so that a large file of one does not hold up the others."""
-UNDECLARED = dg.AssetKey(["staging", "undeclared_files"])
 MOST_TOLD = 100
 """Files that the metadata of one day lists; the rest is in the catalog."""
 
@@ -93,7 +93,7 @@ def described(dataset: FileDataset, tables: FileTables) -> Described:
 
 
 @dg.asset(
-    key=UNDECLARED,
+    key=asset_key(UNDECLARED),
     partitions_def=ARRIVALS,
     pool=POOL.format("undeclared"),
     group_name="files",

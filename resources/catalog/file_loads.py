@@ -10,10 +10,6 @@ from datetime import UTC, date, datetime
 
 import pandas as pd
 import pyarrow as pa
-import sqlalchemy as sa
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
-from sqlalchemy.dialects import postgresql
 
 from resources.catalog import dirty_days, file_findings, file_questions, ledger, registry, runs
 from resources.catalog.file_findings import Findings
@@ -27,7 +23,7 @@ from resources.timescale.resource import TimescaleResource, Transaction
 from resources.timescale.slices import BatchWrite
 from resources.timescale.streaming import Streamed, replace_slice
 from resources.timescale.table_slice import TableSlice
-from resources.timescale.tables import ensure, widen
+from resources.timescale.tables import ensure, retype
 from schemas.catalog import QUARANTINE
 from schemas.table_spec import TableSpec
 from schemas.tables import stale_by_event
@@ -78,8 +74,7 @@ def write(timescale: TimescaleResource, load: FileLoad, *, run_id: str) -> Strea
     spec = load.spec
     with timescale.connect() as connection:
         capabilities = read_capabilities(connection)
-        _take_back(connection, spec)
-        widen(connection, spec)
+        retype(connection, spec)
         ensure(connection, spec, capabilities)
     table_slice = TableSlice.of_window(spec, Window.of_days(load.day, load.day), [load.file.id])
     with timescale.transaction() as transaction:
@@ -123,29 +118,6 @@ def record(transaction: Transaction, load: FileLoad, streamed: Streamed, run_id:
         touched |= set(map(date.fromisoformat, found.column("day").to_pylist()))
     if stale := stale_days(spec, touched):
         transaction.execute(dirty_days.mark(stale, by=spec.qualified))
-
-
-def _take_back(connection: sa.Connection, spec: TableSpec) -> None:
-    """Gives columns that a load which failed had made wider, or had added, the type of the spec again.
-
-    No loaded file has a wider one: whoever plans a file knows the columns of all that were loaded before.
-    """
-    connection.execute(sql.lock([f"{spec.qualified}/ddl"]))
-    inspector = sa.inspect(connection)
-    if not inspector.has_table(spec.name, schema=spec.schema):
-        return
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    operations = Operations(MigrationContext.configure(connection))
-    present = {column["name"]: column["type"] for column in inspector.get_columns(spec.name, schema=spec.schema)}
-    for column in sql.table_of(spec).columns:
-        have, want = (kind.compile(dialect=dialect) for kind in (present.get(column.name, column.type), column.type))
-        if have == want or want == "TEXT" or (have, want) == ("BIGINT", "DOUBLE PRECISION"):
-            continue
-        value: sa.ColumnElement[object] = sa.column(column.name)
-        if (have, want) != ("DOUBLE PRECISION", "BIGINT"):  # its text may have an exponent
-            value = sa.cast(value, sa.Text)
-        using = str(sa.cast(value, column.type).compile(dialect=dialect))
-        operations.alter_column(spec.name, column.name, type_=column.type, schema=spec.schema, postgresql_using=using)
 
 
 def stale_days(spec: TableSpec, event_days: Iterable[date]) -> set[tuple[str, date]]:

@@ -19,6 +19,10 @@ from schemas.window import Window
 
 SETTLED = (Status.ARCHIVED, Status.RETAINED, Status.REJECTED)
 
+IS_ROW_OF_FILE = sa.and_(
+    FILE_METADATA.c.id == QUARANTINE.c.source_id, FILE_METADATA.c.target_table == QUARANTINE.c.table_name
+)
+"""Joins a row put aside with the file it was read from; further down the layers rows have no file."""
 IS_VALUE_ASIDE = BAD_CELLS.c.rule != LEAP_RULE
 """Of a leap second the value is loaded, and that it was one is noted."""
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from assets_pkg.intake import intake
-from assets_pkg.staging.file_assets import UNDECLARED, build_staging_asset, undeclared_files
+from assets_pkg.staging.file_assets import build_staging_asset, undeclared_files
 from resources.errors import ContractBroken, LedgerNotClosed
 from resources.landing.preparation import Prepared
 from schemas.catalog_files import Status
-from schemas.declared_files import file_datasets
+from schemas.declared_files import UNDECLARED, file_datasets
 from schemas.file_tables import tables_of
 from tests.file_graph import FileGraph
 from tests.graph import failure_of
@@ -95,8 +95,7 @@ def test_a_folder_whose_files_cannot_be_read_does_not_hold_up_the_other_folders(
     content = path.read_bytes()
     path.unlink()
     graph.drop("bbb", "fine.csv", b"a,b\n1,2\n")
-    table = ".".join(UNDECLARED.path)
-    result = graph.run(datetime.now(UTC).date(), tables=[table])
+    result = graph.run(datetime.now(UTC).date(), tables=[UNDECLARED])
     assert not result.success
     assert "lost.csv" in failure_of(result)
     assert states(graph)["fine.csv"] == "archived"

@@ -12,10 +12,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets_pkg.file_sensor import MOST_FILES, UNDECLARED
+from assets_pkg.file_sensor import MOST_FILES
 from assets_pkg.planning import DayRange
 from assets_pkg.runs import MOST_RUNS, range_tags
 from resources.landing.places.folder import FolderPlace
+from schemas.declared_files import UNDECLARED
 from schemas.file_tables import tables_of
 from tests.file_graph import FileGraph, sales_csv
 from tests.integration.test_sensors import asked, start, tick, work_off
