@@ -14,7 +14,8 @@ import pandera.pandas as pa
 
 from schemas.base import NullableBool, NullableInt, TableModel, Text, UtcTimestamp
 from schemas.file_dataset import FileDataset, StagedRows
-from schemas.table_spec import Read, TableSpec
+from schemas.spelled_models import camel, model_of
+from schemas.table_spec import Prediction, Read, Served, TableSpec
 from schemas.window import ONE_DAY
 
 KINDS: dict[str, Any] = {
@@ -113,6 +114,15 @@ def build_tables(dataset: FileDataset) -> FileTables:
         reads=(Read(table=series.qualified, before=look_back(dataset)),),
         chunk=timedelta(days=30),
         compress_after=timedelta(days=90),
+        served=Served(
+            view=f"{name}_features",
+            ttl=max(dataset.windows) * dataset.cadence,
+            predicts=tuple(
+                Prediction(name=f"next_{metric.name}", column=metric.name, horizon=dataset.cadence)
+                for metric in dataset.metrics
+            ),
+        ),
+        keeps_history=True,
     )
     report = TableSpec(
         schema="quality",
@@ -134,8 +144,8 @@ def undeclared_table(dataset_name: str, columns: Sequence[tuple[str, str, str]])
         name: (KINDS[kind], pa.Field(nullable=True, description=f"{original or 'column without a name'}, as received"))
         for name, kind, original in columns
     }
-    model = _model(
-        _camel(f"{dataset_name}_files"),
+    model = model_of(
+        camel(f"{dataset_name}_files"),
         f"Rows of files dropped in the folder of {dataset_name}, which nobody declared.",
         cells,
         base=StagedRows,
@@ -183,8 +193,8 @@ def _series_model(dataset: FileDataset) -> type[TableModel]:
         told = f"every series has columns {', '.join(sorted(clashing))} of its own"
         raise ValueError(f"{dataset.name}: {told}; name the entity otherwise and declare the file's name as an alias")
     metrics, step = ", ".join(metric.name for metric in dataset.metrics), _spelled(dataset.cadence)
-    return _model(
-        _camel(dataset.name),
+    return model_of(
+        camel(dataset.name),
         f"One row per {', '.join(dataset.entities)}, metric and step of {step}.",
         {**_entity_columns(dataset), **_series_columns(metrics, step)},
         unique=[*dataset.entities, "metric", "datetime_utc"],
@@ -217,8 +227,8 @@ def _features_model(dataset: FileDataset) -> type[TableModel]:
             number(f"{name}_change_{lag}_pct", f"change against {lag} steps before, percent; null from zero")
         number(f"{name}_share_pct", "share of the sum over all entities in the step, percent; null if that is zero")
     columns["known_at"] = (UtcTimestamp, pa.Field(description="when the newest row behind it became known, UTC"))
-    return _model(
-        f"{_camel(dataset.name)}Features",
+    return model_of(
+        f"{camel(dataset.name)}Features",
         f"One row per {', '.join(dataset.entities)} and {step}, as of the end of that {step}.",
         columns,
         unique=[*dataset.entities, "datetime_utc"],
@@ -232,8 +242,8 @@ def _report_model(dataset: FileDataset) -> type[TableModel]:
     def percent(description: str) -> tuple[Any, Any]:
         return float, pa.Field(nullable=True, ge=0, le=100, description=description)
 
-    return _model(
-        f"{_camel(dataset.name)}Report",
+    return model_of(
+        f"{camel(dataset.name)}Report",
         "One row per UTC day that rows are about.",
         {
             "day": (UtcTimestamp, pa.Field(description="start of the UTC day")),
@@ -260,38 +270,6 @@ def _report_model(dataset: FileDataset) -> type[TableModel]:
         },
         unique=["day"],
     )
-
-
-def _model(
-    name: str,
-    doc: str,
-    columns: dict[str, tuple[Any, Any]],
-    *,
-    unique: Sequence[str] = (),
-    base: type[TableModel] = TableModel,
-) -> type[Any]:
-    """A model with these columns. Its attributes have names of their own: a model has methods that a column may be
-    called like, and what begins with an underscore is no column to it."""
-    own = {"Config": type("Config", (base.Config,), {"unique": list(unique)})} if unique else {}
-    attributes: dict[str, Any] = {}
-    for number, (column, (_, field)) in enumerate(columns.items()):
-        field.alias = column
-        attributes[f"column_{number}"] = field
-    return type(
-        name,
-        (base,),
-        {
-            "__doc__": doc,
-            "__module__": __name__,
-            "__annotations__": dict(zip(attributes, (kind for kind, _ in columns.values()), strict=True)),
-            **own,
-            **attributes,
-        },
-    )
-
-
-def _camel(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def _spelled(cadence: timedelta) -> str:

@@ -1,6 +1,6 @@
-"""What is known of a table beside its columns: key, time column, closed side, chunk, what it reads.
+"""What is known of a table beside its columns: key, time column, closed side, chunk, what it reads, how it is served.
 
-Belongs here: `TableSpec` and `Read`. Does not belong here: the tables themselves (`tables.py`), SQL, Dagster.
+Belongs here: `TableSpec` and its parts. Does not belong here: the tables themselves (`tables.py`), SQL, Dagster.
 """
 
 from dataclasses import dataclass
@@ -25,6 +25,9 @@ class Read:
     by_event: bool = False
     """Whether it reads by `event_time` and not by the time `table` is cut by: what becomes stale is then told by the
     rows that changed, not by the day of the slice they lie in."""
+    marks: bool = True
+    """Whether a change of `table` makes the reader's days stale. A reader that runs by the clock, or by hand, says no:
+    what it found out on a day was true of what was there then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,28 @@ class Aggregate:
     value_column: str
     where: str | None = None
     """A boolean column; only rows in which it is true are aggregated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What models are to tell from a feature table: the value that `column` of the same entity has `horizon` later."""
+
+    name: str
+    column: str
+    horizon: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """How a feature table is served: Feast's view of it. The view's entities are the key without the time column."""
+
+    view: str
+    """Name of the Feast view, which may differ from the table's."""
+    ttl: timedelta
+    """How old a row may be to answer for a moment; older ones say nothing of it."""
+    version: int = 1
+    """Goes up when a feature's meaning changes under its old name."""
+    predicts: tuple[Prediction, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +101,11 @@ class TableSpec:
     compress_after: timedelta | None = None
     retain: timedelta | None = None
     aggregates: tuple[Aggregate, ...] = ()
+    served: Served | None = None
+    """How its rows are served; None: they are not."""
+    keeps_history: bool = False
+    """Whether rows that are replaced or go are kept, with the time at which that happened, so that what the table said
+    at an instant can be asked for later."""
 
     def __post_init__(self) -> None:
         named = {*self.key, *self.origin, *self.natural_key, *self.fact_key, *self.indexes}
@@ -84,6 +114,10 @@ class TableSpec:
             raise ValueError(f"{self.qualified}: {self.model.__name__} has no column {sorted(unknown)}")
         if self.time_column and self.time_column not in self.key:
             raise ValueError(f"{self.qualified}: the key of a time-partitioned table contains {self.time_column!r}")
+        if self.served and not (self.time_column and self.entities):
+            raise ValueError(f"{self.qualified}: a table that is served has a time column and at least one entity")
+        if self.served and (unknown := {one.column for one in self.served.predicts} - set(self.columns)):
+            raise ValueError(f"{self.qualified}: nothing can be predicted of {sorted(unknown)}, which it does not have")
 
     @property
     def qualified(self) -> str:
@@ -94,6 +128,16 @@ class TableSpec:
     def columns(self) -> list[str]:
         """The table's columns, in order."""
         return columns_of(self.model)
+
+    @property
+    def entities(self) -> tuple[str, ...]:
+        """The columns that say what a row is about: the key without the time column."""
+        return tuple(name for name in self.key if name != self.time_column)
+
+    @property
+    def features(self) -> list[str]:
+        """The columns a model may learn from: all but key, origin and `known_at`."""
+        return [name for name in self.content if name not in self.key]
 
     @property
     def has_rivals(self) -> bool:

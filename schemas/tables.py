@@ -11,8 +11,9 @@ from schemas.declared_files import file_datasets
 from schemas.features import AirQualityHourly
 from schemas.file_tables import tables_of
 from schemas.quality import AirQualityReport
+from schemas.source_tables import source_datasets, sourced_tables
 from schemas.staging import OpenaqMeasurements
-from schemas.table_spec import Aggregate, Read, TableSpec
+from schemas.table_spec import Aggregate, Prediction, Read, Served, TableSpec
 from schemas.timeseries import AirQuality
 from schemas.window import ONE_DAY
 
@@ -77,6 +78,13 @@ AIR_QUALITY_HOURLY = TableSpec(
     reads=(Read(table="timeseries.air_quality", before=LOOK_BACK),),
     chunk=timedelta(days=30),
     compress_after=timedelta(days=60),
+    # A station that is silent for a day says nothing of today's air.
+    served=Served(
+        view="air_quality_hourly",
+        ttl=ONE_DAY,
+        predicts=(Prediction(name="pm25_in_24h", column="pm25_ugm3", horizon=ONE_DAY),),
+    ),
+    keeps_history=True,
 )
 
 AIR_QUALITY_REPORT = TableSpec(
@@ -96,7 +104,11 @@ OPENAQ_TABLES = {
     spec.qualified: spec for spec in (OPENAQ_MEASUREMENTS, AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT)
 }
 
-TABLES = OPENAQ_TABLES | {spec.qualified: spec for name in file_datasets() for spec in tables_of(name)}
+TABLES = (
+    OPENAQ_TABLES
+    | {spec.qualified: spec for dataset in source_datasets().values() for spec in sourced_tables(dataset)}
+    | {spec.qualified: spec for name in file_datasets() for spec in tables_of(name)}
+)
 
 
 def stale_after(table: str, day: date, *, today: date) -> Iterator[tuple[str, date]]:
@@ -118,7 +130,7 @@ def stale_by_event(table: str, day: date, *, today: date) -> Iterator[tuple[str,
 
 
 def _reads_of(table: str) -> Iterator[tuple[TableSpec, Read]]:
-    return ((reader, read) for reader in TABLES.values() for read in reader.reads if read.table == table)
+    return ((reader, read) for reader in TABLES.values() for read in reader.reads if read.table == table and read.marks)
 
 
 def _around(reader: TableSpec, read: Read, day: date, today: date) -> Iterator[tuple[str, date]]:

@@ -26,6 +26,11 @@ class Changes:
 
     counts: pd.DataFrame
     unchanged: int
+    touched: pd.DataFrame
+    """Per entity (`TableSpec.entities`) of which any row was inserted, changed or vanished, the newest time of such a
+    row: the entities' columns and the time column; empty for a table without a time column."""
+    superseded: pd.DataFrame
+    """The rows as they were that were changed or vanished: the table's columns."""
 
     def __bool__(self) -> bool:
         return not self.counts.empty
@@ -49,7 +54,9 @@ def settle(old: pd.DataFrame, new: pd.DataFrame, spec: TableSpec) -> tuple[pd.Da
     """
     new = new.reset_index(drop=True)
     if old.empty:
-        return new, Changes(counts=_counts(spec, inserted=new), unchanged=0)
+        return new, Changes(
+            counts=_counts(spec, inserted=new), unchanged=0, touched=_touched(spec, new), superseded=old
+        )
     old = old.reset_index(drop=True)
     old_at, new_at = _same(old, new, spec)
     old_rest, new_rest = _without(old, old_at), _without(new, new_at)
@@ -62,7 +69,12 @@ def settle(old: pd.DataFrame, new: pd.DataFrame, spec: TableSpec) -> tuple[pd.Da
         changed=new_rest.loc[matched["row_new"]],
         vanished=old_rest.drop(index=matched["row_old"].tolist()),
     )
-    return _carried(old, new, old_at, new_at, spec), Changes(counts=counts, unchanged=len(new_at))
+    return _carried(old, new, old_at, new_at, spec), Changes(
+        counts=counts,
+        unchanged=len(new_at),
+        touched=_touched(spec, new_rest, old_rest),
+        superseded=old_rest,
+    )
 
 
 def rows_by_day(rows: pd.DataFrame, spec: TableSpec) -> dict[date, int]:
@@ -71,6 +83,16 @@ def rows_by_day(rows: pd.DataFrame, spec: TableSpec) -> dict[date, int]:
         return {}
     counts = day_of(rows[spec.time_column], spec.closed).value_counts()
     return dict(zip(pd.DatetimeIndex(counts.index).date, counts.tolist(), strict=True))
+
+
+def _touched(spec: TableSpec, *rows: pd.DataFrame) -> pd.DataFrame:
+    """The newest time per entity among the rows."""
+    names = [*spec.entities, *filter(None, [spec.time_column])]
+    together = pd.concat([one[names] for one in rows], ignore_index=True)
+    if spec.time_column is None or not spec.entities:
+        return together.iloc[:0]
+    newest: pd.DataFrame = together.groupby(list(spec.entities), sort=True)[spec.time_column].max().reset_index()
+    return newest
 
 
 def _without(rows: pd.DataFrame, positions: np.ndarray) -> pd.DataFrame:
