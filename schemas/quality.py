@@ -5,7 +5,7 @@ Belongs here: one Pandera model per quality table. Does not belong here: how a s
 
 import pandera.pandas as pa
 
-from schemas.base import TableModel, UtcTimestamp
+from schemas.base import TableModel, Text, UtcTimestamp
 
 
 class AirQualityReport(TableModel):
@@ -41,3 +41,25 @@ class AirQualityReport(TableModel):
 
     class Config:
         unique = ["location_id", "day"]
+
+
+class FeatureParity(TableModel):
+    """One row per UTC day and feature view: the day's last look at whether what is served is what the table says."""
+
+    day: UtcTimestamp = pa.Field(description="start of the UTC day of the look")
+    view: Text = pa.Field(description="Feast view that was looked at")
+    checked_at: UtcTimestamp = pa.Field(description="when it was looked at, UTC")
+    online_store: Text = pa.Field(description="online store that was asked: sqlite, redis or postgres, and where")
+    keys: int = pa.Field(ge=0, description="different keys of the table")
+    keys_sampled: int = pa.Field(ge=0, description="keys drawn by chance and compared in every feature")
+    keys_equal: int = pa.Field(ge=0, description="sampled keys whose online row is the table's newest row")
+    keys_different: int = pa.Field(ge=0, description="sampled keys with another value or another time online")
+    keys_missing: int = pa.Field(ge=0, description="sampled keys without a row online")
+    keys_pending: int = pa.Field(ge=0, description="keys of the view whose write to the online store is under way")
+    keys_overdue: int = pa.Field(ge=0, description="pending keys that have waited too long")
+    is_equal: bool = pa.Field(description="whether no key is different, missing or overdue")
+    example: Text = pa.Field(nullable=True, description="one difference: key, feature, table's value, online value")
+    known_at: UtcTimestamp = pa.Field(description="when the look was taken, UTC")
+
+    class Config:
+        unique = ["view", "day"]

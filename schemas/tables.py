@@ -10,7 +10,7 @@ from schemas.datasets import OPENAQ
 from schemas.declared_files import file_datasets
 from schemas.features import AirQualityHourly
 from schemas.file_tables import tables_of
-from schemas.quality import AirQualityReport
+from schemas.quality import AirQualityReport, FeatureParity
 from schemas.source_tables import source_datasets, sourced_tables
 from schemas.staging import OpenaqMeasurements
 from schemas.table_spec import Aggregate, Prediction, Read, Served, TableSpec
@@ -104,11 +104,32 @@ OPENAQ_TABLES = {
     spec.qualified: spec for spec in (OPENAQ_MEASUREMENTS, AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT)
 }
 
-TABLES = (
+DATA_TABLES = (
     OPENAQ_TABLES
     | {spec.qualified: spec for dataset in source_datasets().values() for spec in sourced_tables(dataset)}
     | {spec.qualified: spec for name in file_datasets() for spec in tables_of(name)}
 )
+"""The tables of the datasets."""
+
+SERVED = [spec for spec in DATA_TABLES.values() if spec.served]
+"""The feature tables that are served."""
+
+FEATURE_STORE = "feature_store"
+"""Group of the tables that are about all served features together. They run by the clock: none of them is ever stale."""
+
+FEATURE_PARITY = TableSpec(
+    schema="quality",
+    name="feature_parity",
+    model=FeatureParity,
+    dataset=FEATURE_STORE,
+    first_day=date(2026, 1, 1),
+    key=("view", "day"),
+    time_column="day",
+    reads=tuple(Read(table=spec.qualified, marks=False) for spec in SERVED),
+    chunk=timedelta(days=365),
+)
+
+TABLES = DATA_TABLES | {FEATURE_PARITY.qualified: FEATURE_PARITY}
 
 
 def stale_after(table: str, day: date, *, today: date) -> Iterator[tuple[str, date]]:

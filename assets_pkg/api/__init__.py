@@ -1,0 +1,1 @@
+"""What this product answers over HTTP."""

@@ -1,0 +1,70 @@
+"""`tidemark serve`: online features over HTTP.
+
+Belongs here: address, token, process. Does not belong here: routes (`assets_pkg/api/serving.py`).
+"""
+
+import contextlib
+import ipaddress
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from assets_pkg.commands.tables import terminal
+from resources.errors import ConfigurationError
+from resources.wiring import Settings, build_feast
+
+TOKEN_FILE = "serving_token"
+
+
+def serve(chosen: Settings, *, host: str, port: int) -> int:
+    """Serves until Ctrl-C.
+
+    Raises:
+        ConfigurationError: it would listen beyond this machine with a token nobody chose.
+    """
+    import uvicorn
+
+    from assets_pkg.api.serving import build_app
+
+    console = terminal()
+    token = token_of(chosen, is_local=_is_loopback(host))
+    feast = build_feast(chosen)
+    feast.apply_all()
+    where = "TIDEMARK_SERVING_TOKEN" if chosen.serving_token else str(chosen.home / TOKEN_FILE)
+    console.print(f"POST http://{host}:{port}/get-online-features   token: see {where}", highlight=False)
+    uvicorn.run(build_app(feast, token), host=host, port=port, log_level="warning", server_header=False)
+    return 0
+
+
+def token_of(chosen: Settings, *, is_local: bool) -> str:
+    """The token in force: the configured one, or on loopback one that is made once and kept in `TIDEMARK_HOME`.
+
+    Raises:
+        ConfigurationError: none is configured and the server is to be reached from elsewhere.
+    """
+    if chosen.serving_token:
+        return chosen.serving_token.get_secret_value()
+    if not is_local:
+        raise ConfigurationError("set TIDEMARK_SERVING_TOKEN before features are served beyond this machine")
+    return _kept_token(chosen.home / TOKEN_FILE)
+
+
+def _kept_token(file: Path) -> str:
+    """The token in the file, which only its owner can read; made if it is not there, by one process of several."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=file.name)
+        with os.fdopen(descriptor, "w", encoding="ascii") as out:
+            out.write(secrets.token_urlsafe(32))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, file)
+        Path(draft).unlink()
+    return file.read_text(encoding="ascii").strip()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

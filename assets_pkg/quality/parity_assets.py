@@ -1,0 +1,150 @@
+"""The proof that what is served is what the tables say: an asset that looks, and the check that judges.
+
+Belongs here: when is looked, at what, and what happens where the two differ. Does not belong here: the comparison
+(`parity.py`), the cure (`resources/feast/`).
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pandas as pd
+import sqlalchemy as sa
+
+from assets_pkg.dagster_types import table_options
+from assets_pkg.partitions import event_days
+from assets_pkg.quality.parity import Look, parity_rows
+from resources.errors import ConfigurationError
+from resources.feast.resource import FeastResource
+from resources.feast.sampling import sample_of
+from resources.timescale import sql
+from resources.timescale.resource import TimescaleResource
+from resources.timescale.slices import SliceStream, SliceWrite
+from schemas.catalog_features import FEATURE_PENDING
+from schemas.table_spec import TableSpec
+from schemas.tables import FEATURE_PARITY, FEATURE_STORE, SERVED
+from schemas.window import Window, midnight
+
+KEYS_PER_VIEW = 500
+OVERDUE_AFTER = timedelta(minutes=15)
+"""A write that is under way takes seconds; one that waits longer is somebody's matter."""
+
+
+@dg.asset(
+    **table_options(FEATURE_PARITY, dataset=FEATURE_STORE),
+    partitions_def=event_days(FEATURE_PARITY.first_day.isoformat()),
+    deps=[dg.AssetDep([spec.schema, spec.name]) for spec in SERVED],
+)
+def feature_parity(
+    context: dg.AssetExecutionContext, timescale: TimescaleResource, feature_store: FeastResource
+) -> SliceStream:
+    """Per feature view, keys drawn by chance: is what the online store answers the newest row of the table, in every
+    feature? A look is of now, so it belongs to today's partition; earlier ones keep what was seen then.
+
+    Where the two differ the whole view is marked to be written again, which the sensor `feature_serving` sees to.
+    """
+    now = datetime.now(UTC)
+    if now.date() not in Window(context.partition_time_window.start, context.partition_time_window.end).days():
+        raise ConfigurationError(
+            f"what is served can only be looked at now: materialise the partition of today, {now:%Y-%m-%d} (UTC)"
+        )
+    rows = _looked_at(context, timescale, feature_store, now)
+    context.add_asset_metadata(
+        {
+            "keys_sampled": int(rows["keys_sampled"].sum()),
+            "keys_different": int(rows["keys_different"].sum()),
+            "keys_missing": int(rows["keys_missing"].sum()),
+            "views": dg.MetadataValue.md(_table(rows)),
+        },
+        partition_key=f"{now:%Y-%m-%d}",
+    )
+    return SliceStream([SliceWrite(rows=rows, window=Window.of_days(now.date(), now.date()))])
+
+
+def _looked_at(
+    context: dg.AssetExecutionContext, timescale: TimescaleResource, feature_store: FeastResource, now: datetime
+) -> pd.DataFrame:
+    looks = []
+    for spec in SERVED:
+        if not _exists(timescale, spec):
+            continue
+        feature_store.ensure_applied(spec)
+        looks.append((spec, _look(timescale, feature_store, spec, now)))
+        context.log.info(f"{spec.qualified}: {len(looks[-1][1].newest)} of {looks[-1][1].keys} keys looked at")
+    rows = parity_rows(looks, midnight(now.date()))
+    specs = {look.view: spec for spec, look in looks}
+    for row in rows[rows["keys_different"] + rows["keys_missing"] > 0].itertuples():
+        context.log.error(f"{row.view}: {row.example}; the view is written to the online store again")
+        feature_store.mark_all(specs[row.view])
+    return rows
+
+
+def _look(timescale: TimescaleResource, feature_store: FeastResource, spec: TableSpec, now: datetime) -> Look:
+    """What the table says is read before what is served: a key that is written in between is looked at twice."""
+    view = spec.served.view if spec.served else spec.name
+    sample = sample_of(timescale, spec, most=KEYS_PER_VIEW, seed=int(now.timestamp()))
+    online = feature_store.online(view, sample.newest[list(spec.entities)])
+    return Look(
+        view=view,
+        online_store=feature_store.online_store.name,
+        checked_at=now,
+        keys=sample.keys,
+        pending=_pending(timescale, view, now),
+        overdue=_pending(timescale, view, now - OVERDUE_AFTER),
+        newest=sample.newest,
+        online=online,
+    )
+
+
+def _pending(timescale: TimescaleResource, view: str, before: datetime) -> int:
+    query = sa.select(sa.func.count()).where(FEATURE_PENDING.c.view == view, FEATURE_PENDING.c.marked_at <= before)
+    with timescale.connect() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def _exists(timescale: TimescaleResource, spec: TableSpec) -> bool:
+    with timescale.connect() as connection:
+        return sa.inspect(connection).has_table(spec.name, schema=spec.schema)
+
+
+def _table(rows: pd.DataFrame) -> str:
+    names = ["view", "online_store", "keys", "keys_sampled", "keys_equal", "keys_different", "keys_missing"]
+    return str(rows[[*names, "keys_pending", "keys_overdue"]].to_markdown(index=False))
+
+
+@dg.asset_check(asset=[FEATURE_PARITY.schema, FEATURE_PARITY.name], name="online_equals_offline")
+def online_equals_offline(timescale: TimescaleResource) -> dg.AssetCheckResult:
+    """Fails where the newest look at any view found another value online than in its table."""
+    table = sql.table_of(FEATURE_PARITY)
+    newest = sa.select(table).where(table.c.day == sa.select(sa.func.max(table.c.day)).scalar_subquery())
+    with timescale.connect() as connection:
+        looks: Sequence[sa.Row[tuple[object, ...]]] = connection.execute(newest.order_by(table.c.view)).all()
+    bad = [look for look in looks if not look.is_equal]
+    return dg.AssetCheckResult(
+        passed=bool(looks) and not bad,
+        description="; ".join(f"{one.view}: {one.example or f'{one.keys_overdue} keys overdue'}" for one in bad)
+        or None,
+        metadata={
+            "views": len(looks),
+            "keys_sampled": sum(one.keys_sampled for one in looks),
+            "keys_equal": sum(one.keys_equal for one in looks),
+        },
+    )
+
+
+def build_parity_schedule(job: dg.ExecutableDefinition | object) -> dg.ScheduleDefinition:
+    """Looks once an hour."""
+
+    @dg.schedule(
+        name="feature_parity_hourly",
+        job=job,
+        cron_schedule="40 * * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Compares what is served with what the feature tables say.",
+    )
+    def feature_parity_hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        at = context.scheduled_execution_time
+        return dg.RunRequest(run_key=at.isoformat(), partition_key=f"{at.astimezone(UTC):%Y-%m-%d}")
+
+    return feature_parity_hourly
