@@ -103,7 +103,12 @@ def _parser() -> argparse.ArgumentParser:
     feast.add_argument("arguments", nargs=argparse.REMAINDER, help="what Feast is told, e.g. apply")
     feast.set_defaults(run=_feast)
 
-    for command in (up, down, backfill, quarantine, replay, propose, status, doctor, feast):
+    serving = commands.add_parser("serve", help="online features over HTTP, read-only, behind a token; Ctrl-C stops it")
+    serving.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    serving.add_argument("--port", type=int, help="port (default: TIDEMARK_SERVING_PORT or 6566)")
+    serving.set_defaults(run=_serve)
+
+    for command in (up, down, backfill, quarantine, replay, propose, status, doctor, feast, serving):
         command.add_argument("--demo", action="store_true", help="on the demo's database and data")
     return parser
 
@@ -176,6 +181,13 @@ def _feast(chosen: argparse.Namespace) -> int:
     from assets_pkg.commands.feast import feast
 
     return feast(_settings(chosen), chosen.arguments)
+
+
+def _serve(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.serve import serve
+
+    found = _settings(chosen)
+    return serve(found, host=chosen.host, port=chosen.port or found.serving_port)
 
 
 def _settings(chosen: argparse.Namespace) -> Settings:

@@ -16,6 +16,7 @@ from assets_pkg.features.file_assets import build_features_asset
 from assets_pkg.file_checks import file_checks
 from assets_pkg.file_sensor import build_landing_sensor
 from assets_pkg.quality import assets as quality
+from assets_pkg.quality import parity_assets
 from assets_pkg.quality.file_assets import build_report_asset
 from assets_pkg.retention import build_retention_schedule, file_retention
 from assets_pkg.sensors import build_news_sensor, build_stale_sensor
@@ -35,15 +36,16 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
     declared = {dataset.name: tables_of(dataset.name) for dataset in file_datasets().values()}
     return dg.Definitions(
         assets=[
-            *dg.load_assets_from_modules([staging, timeseries, features, quality]),
+            *dg.load_assets_from_modules([staging, timeseries, features, quality, parity_assets]),
             *(asset for name, tables in declared.items() for asset in _file_assets(file_datasets()[name], tables)),
             undeclared_files,
         ],
-        asset_checks=[*checks.all_checks(), *file_checks(declared.values())],
+        asset_checks=[*checks.all_checks(), *file_checks(declared.values()), parity_assets.online_equals_offline],
         jobs=[*build_jobs(), file_retention],
         schedules=[
             build_schedule(chosen.openaq_schedule, ARCHIVE_DELAY if chosen.openaq_mode == "archive" else timedelta(0)),
             build_retention_schedule(),
+            parity_assets.build_parity_schedule(),
         ],
         sensors=[
             build_news_sensor(timedelta(days=chosen.openaq_look_back_days)),

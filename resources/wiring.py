@@ -77,6 +77,10 @@ class Settings(BaseSettings):
     """Files that one run reads at the same time."""
     port: int = Field(3000, ge=1, le=65535, validation_alias="TIDEMARK_PORT")
     """Port of the Dagster UI on 127.0.0.1."""
+    serving_token: SecretStr | None = Field(None, validation_alias="TIDEMARK_SERVING_TOKEN")
+    """Whoever asks for online features over HTTP sends it; unset: one is made and kept in `TIDEMARK_HOME`."""
+    serving_port: int = Field(6566, ge=1, le=65535, validation_alias="TIDEMARK_SERVING_PORT")
+    """Port of `tidemark serve`."""
 
     @field_validator("home")
     @classmethod

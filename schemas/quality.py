@@ -58,7 +58,7 @@ class FeatureParity(TableModel):
     keys_pending: int = pa.Field(ge=0, description="keys of the view whose write to the online store is under way")
     keys_overdue: int = pa.Field(ge=0, description="pending keys that have waited too long")
     is_equal: bool = pa.Field(description="whether no key is different, missing or overdue")
-    example: Text = pa.Field(nullable=True, description="one difference: key, feature, table's value, online value")
+    difference: Text = pa.Field(nullable=True, description="one difference: key, feature, table's value, online value")
     known_at: UtcTimestamp = pa.Field(description="when the look was taken, UTC")
 
     class Config:

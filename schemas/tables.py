@@ -115,7 +115,7 @@ SERVED = [spec for spec in DATA_TABLES.values() if spec.served]
 """The feature tables that are served."""
 
 FEATURE_STORE = "feature_store"
-"""Group of the tables that are about all served features together. They run by the clock: none of them is ever stale."""
+"""Group of the tables that are about all served features together: they run by the clock, and are never stale."""
 
 FEATURE_PARITY = TableSpec(
     schema="quality",

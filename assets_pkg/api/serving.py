@@ -8,7 +8,7 @@ that serves (`assets_pkg/commands/serve.py`).
 """
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -103,29 +103,53 @@ def _answer(feast: FeastResource, question: OnlineQuestion) -> Response:
         return _problem(422, "Unprocessable Content", "the lists of entities have different lengths")
     try:
         wanted = feast.store.get_feature_service(question.feature_service) if question.feature_service else None
+        asked = _asked(question, wanted)
+        views = {view: feast.store.get_feature_view(view) for view, _ in asked}
+        if told := _mistyped(question, views.values()):
+            return _problem(422, "Unprocessable Content", told)
         found = feast.store.get_online_features(
             features=wanted or list(question.features),
             entity_rows=dict(question.entities),
             full_feature_names=question.full_feature_names,
         )
-        ages = _ages(feast, question, wanted)
     except TransientError as error:
         return _problem(503, "Service Unavailable", str(error))
     except (FeastError, KeyError, ValueError) as error:
         return _problem(404 if "not" in str(error) else 422, "Cannot be answered", " ".join(str(error).split())[:500])
     answer = convert_response_to_dict(found.proto)
+    ages = {
+        f"{view}__{name}" if question.full_feature_names else name: views[view].ttl
+        for view, name in asked
+        if views[view].ttl
+    }
     _mark_stale(answer, ages, datetime.now(UTC))
     return JSONResponse(answer)
 
 
-def _ages(feast: FeastResource, question: OnlineQuestion, service: Any) -> dict[str, timedelta]:
-    """How old each feature may be, by its name in the answer."""
-    if service is None:
-        pairs = [tuple(reference.split(":", 1)) for reference in question.features]
-    else:
-        pairs = [(one.name, feature.name) for one in service.feature_view_projections for feature in one.features]
-    ttl = {view: feast.store.get_feature_view(view).ttl for view in {view for view, _ in pairs}}
-    return {f"{view}__{name}" if question.full_feature_names else name: ttl[view] for view, name in pairs if ttl[view]}
+def _asked(question: OnlineQuestion, service: Any) -> list[tuple[str, str]]:
+    """View and name of each feature.
+
+    Raises:
+        ValueError: a reference names no view.
+    """
+    if service is not None:
+        return [(one.name, feature.name) for one in service.feature_view_projections for feature in one.features]
+    pairs = [reference.partition(":") for reference in question.features]
+    if bare := [view for view, _, name in pairs if not name]:
+        raise ValueError(f"features are called view:feature; this one is malformed: {bare[0]}")
+    return [(view, name) for view, _, name in pairs]
+
+
+def _mistyped(question: OnlineQuestion, views: Iterable[Any]) -> str | None:
+    """What is wrong with the entities, without repeating their values."""
+    known = {column.name: column.dtype.to_value_type().name for view in views for column in view.entity_columns}
+    for name, kind in known.items():
+        if name not in question.entities:
+            return f"the entity {name} is missing"
+        wanted = str if kind == "STRING" else int
+        if any(not isinstance(value, wanted) for value in question.entities[name]):
+            return f"values of the entity {name} are {'texts' if wanted is str else 'whole numbers'}"
+    return None
 
 
 def _mark_stale(answer: dict[str, Any], ages: Mapping[str, timedelta], now: datetime) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from assets_pkg.commands.tables import terminal
 from resources.errors import ConfigurationError
-from resources.wiring import Settings, build_feast
+from resources.wiring import Settings, build_timescale, feast_resource
 
 TOKEN_FILE = "serving_token"
 
@@ -29,7 +29,7 @@ def serve(chosen: Settings, *, host: str, port: int) -> int:
 
     console = terminal()
     token = token_of(chosen, is_local=_is_loopback(host))
-    feast = build_feast(chosen)
+    feast = feast_resource(chosen, build_timescale(chosen))
     feast.apply_all()
     where = "TIDEMARK_SERVING_TOKEN" if chosen.serving_token else str(chosen.home / TOKEN_FILE)
     console.print(f"POST http://{host}:{port}/get-online-features   token: see {where}", highlight=False)

@@ -55,7 +55,7 @@ def parity_rows(looks: Sequence[tuple[TableSpec, Look]], day: datetime) -> pd.Da
                 "keys_pending": look.pending,
                 "keys_overdue": look.overdue,
                 "is_equal": not is_bad.any() and not look.overdue,
-                "example": _example(spec, look, missing, different),
+                "difference": _first_difference(spec, look, missing, different),
                 "known_at": look.checked_at,
             }
         )
@@ -88,7 +88,7 @@ def _same(left: pd.Series, right: pd.Series, dtype: Any) -> np.ndarray:
     return equal
 
 
-def _example(spec: TableSpec, look: Look, missing: np.ndarray, different: pd.DataFrame) -> str | None:
+def _first_difference(spec: TableSpec, look: Look, missing: np.ndarray, different: pd.DataFrame) -> str | None:
     wrong = missing | different.any(axis=1).to_numpy()
     if not wrong.any():
         return None

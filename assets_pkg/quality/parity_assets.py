@@ -36,7 +36,7 @@ OVERDUE_AFTER = timedelta(minutes=15)
     deps=[dg.AssetDep([spec.schema, spec.name]) for spec in SERVED],
 )
 def feature_parity(
-    context: dg.AssetExecutionContext, timescale: TimescaleResource, feature_store: FeastResource
+    context: dg.AssetExecutionContext, timescale: TimescaleResource, feast: FeastResource
 ) -> SliceStream:
     """Per feature view, keys drawn by chance: is what the online store answers the newest row of the table, in every
     feature? A look is of now, so it belongs to today's partition; earlier ones keep what was seen then.
@@ -48,7 +48,7 @@ def feature_parity(
         raise ConfigurationError(
             f"what is served can only be looked at now: materialise the partition of today, {now:%Y-%m-%d} (UTC)"
         )
-    rows = _looked_at(context, timescale, feature_store, now)
+    rows = _looked_at(context, timescale, feast, now)
     context.add_asset_metadata(
         {
             "keys_sampled": int(rows["keys_sampled"].sum()),
@@ -62,31 +62,31 @@ def feature_parity(
 
 
 def _looked_at(
-    context: dg.AssetExecutionContext, timescale: TimescaleResource, feature_store: FeastResource, now: datetime
+    context: dg.AssetExecutionContext, timescale: TimescaleResource, feast: FeastResource, now: datetime
 ) -> pd.DataFrame:
     looks = []
     for spec in SERVED:
         if not _exists(timescale, spec):
             continue
-        feature_store.ensure_applied(spec)
-        looks.append((spec, _look(timescale, feature_store, spec, now)))
+        feast.ensure_applied(spec)
+        looks.append((spec, _look(timescale, feast, spec, now)))
         context.log.info(f"{spec.qualified}: {len(looks[-1][1].newest)} of {looks[-1][1].keys} keys looked at")
     rows = parity_rows(looks, midnight(now.date()))
     specs = {look.view: spec for spec, look in looks}
     for row in rows[rows["keys_different"] + rows["keys_missing"] > 0].itertuples():
-        context.log.error(f"{row.view}: {row.example}; the view is written to the online store again")
-        feature_store.mark_all(specs[row.view])
+        context.log.error(f"{row.view}: {row.difference}; the view is written to the online store again")
+        feast.mark_all(specs[row.view])
     return rows
 
 
-def _look(timescale: TimescaleResource, feature_store: FeastResource, spec: TableSpec, now: datetime) -> Look:
+def _look(timescale: TimescaleResource, feast: FeastResource, spec: TableSpec, now: datetime) -> Look:
     """What the table says is read before what is served: a key that is written in between is looked at twice."""
     view = spec.served.view if spec.served else spec.name
     sample = sample_of(timescale, spec, most=KEYS_PER_VIEW, seed=int(now.timestamp()))
-    online = feature_store.online(view, sample.newest[list(spec.entities)])
+    online = feast.online(view, sample.newest[list(spec.entities)])
     return Look(
         view=view,
-        online_store=feature_store.online_store.name,
+        online_store=feast.online_store.name,
         checked_at=now,
         keys=sample.keys,
         pending=_pending(timescale, view, now),
@@ -122,7 +122,7 @@ def online_equals_offline(timescale: TimescaleResource) -> dg.AssetCheckResult:
     bad = [look for look in looks if not look.is_equal]
     return dg.AssetCheckResult(
         passed=bool(looks) and not bad,
-        description="; ".join(f"{one.view}: {one.example or f'{one.keys_overdue} keys overdue'}" for one in bad)
+        description="; ".join(f"{one.view}: {one.difference or f'{one.keys_overdue} keys overdue'}" for one in bad)
         or None,
         metadata={
             "views": len(looks),
@@ -132,19 +132,23 @@ def online_equals_offline(timescale: TimescaleResource) -> dg.AssetCheckResult:
     )
 
 
-def build_parity_schedule(job: dg.ExecutableDefinition | object) -> dg.ScheduleDefinition:
+def build_parity_schedule() -> dg.ScheduleDefinition:
     """Looks once an hour."""
 
     @dg.schedule(
         name="feature_parity_hourly",
-        job=job,
+        job=dg.define_asset_job(
+            "feature_parity",
+            selection=dg.AssetSelection.assets(dg.AssetKey([FEATURE_PARITY.schema, FEATURE_PARITY.name])),
+            description="Compares what is served with what the feature tables say.",
+        ),
         cron_schedule="40 * * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Compares what is served with what the feature tables say.",
+        description=build_parity_schedule.__doc__,
     )
     def feature_parity_hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        at = context.scheduled_execution_time
-        return dg.RunRequest(run_key=at.isoformat(), partition_key=f"{at.astimezone(UTC):%Y-%m-%d}")
+        at = context.scheduled_execution_time.astimezone(UTC)
+        return dg.RunRequest(run_key=at.isoformat(), partition_key=f"{at:%Y-%m-%d}")
 
     return feature_parity_hourly

@@ -75,7 +75,7 @@ def looked_at(online: pd.DataFrame, *, pending: int = 0, overdue: int = 0) -> pd
 
 def test_the_same_values_are_equal_missing_ones_too() -> None:
     row = looked_at(served_rows())
-    assert row["is_equal"] and pd.isna(row["example"])
+    assert row["is_equal"] and pd.isna(row["difference"])
     assert (row["keys"], row["keys_sampled"], row["keys_equal"]) == (7, 2, 2)
 
 
@@ -96,14 +96,14 @@ def test_every_difference_is_found_and_told(change: dict[str, list[Any]], told: 
     row = looked_at(served_rows(**change))
     assert not row["is_equal"]
     assert row["keys_different"] >= 1 and row["keys_missing"] == 0
-    assert told in row["example"]
+    assert told in row["difference"]
 
 
 def test_a_key_without_an_online_row_is_missing_and_not_different() -> None:
     gone = served_rows(warmth=[0.1 + 0.2, None], event_timestamp=[DAY, None])
     row = looked_at(gone)
     assert (row["keys_equal"], row["keys_different"], row["keys_missing"]) == (1, 0, 1)
-    assert row["example"] == "place b: no row online"
+    assert row["difference"] == "place b: no row online"
 
 
 def test_pending_keys_are_told_and_overdue_ones_are_wrong() -> None:
