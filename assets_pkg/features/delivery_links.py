@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets_pkg.features.delivery_sums import Codes, Flags, counts
+from assets_pkg.features.delivery_sums import Codes, Flags, counts, distinct
 
 SEPARATOR = "|"
 
@@ -45,7 +45,7 @@ def links(lists: pd.Series, names: pd.Series) -> Links:
     is_known = thing >= 0
     if not is_known.any():
         return Links(row[:0], thing[:0])
-    pairs = np.unique(row[is_known] * len(names) + thing[is_known])
+    pairs = distinct(row[is_known] * len(names) + thing[is_known])
     return Links(pairs // len(names), pairs % len(names))
 
 

@@ -20,7 +20,18 @@ import pandas as pd
 
 from assets_pkg.features.delivery_links import all_named, link, links
 from assets_pkg.features.delivery_state import TasksAsOf, snapshot, stamped
-from assets_pkg.features.delivery_sums import Codes, Flags, Floats, Instants, counts, instants, newest, quotient, totals
+from assets_pkg.features.delivery_sums import (
+    Codes,
+    Flags,
+    Floats,
+    counts,
+    distinct,
+    for_all,
+    instants,
+    newest,
+    quotient,
+    totals,
+)
 from schemas.base import conform
 from schemas.delivery import DELIVERY, DeliveryFeatures
 from schemas.delivery_features import Project
@@ -36,7 +47,8 @@ def project_features(
             rows of snapshots other than that of `as_of` are ignored.
         as_of: aware; the END of a UTC day. What is stamped later has not happened.
 
-    `known_at` is the newest of the project's row, of its tasks that are there, and of the tasks these depend on.
+    `known_at` is the newest of the project's row and of all tasks that are there by then: one that was taken from a
+    project has made its numbers what they are.
     """
     state = TasksAsOf.of(snapshot(tasks, as_of), as_of)
     of = _Portfolio.of(snapshot(projects, as_of), state)
@@ -59,7 +71,7 @@ def project_features(
         "budget_utilization": utilization,
         "overdue_task_ratio": overdue,
         "schedule_performance_index": spi,
-        "known_at": _known_at(of),
+        "known_at": newest(instants(of.projects["known_at"]), for_all(of.size, state.known_at[state.is_there])),
     }
     return conform(pd.DataFrame(columns, copy=False), Project)
 
@@ -140,7 +152,7 @@ def team_size(of: _Portfolio, settings: DeliveryFeatures) -> Codes:
     pairs = links(tasks.rows["assignees"], names)
     is_current = (tasks.is_open | tasks.is_done_within(settings.velocity_window)) & (project_of_task >= 0)
     pairs = pairs.where(is_current[pairs.row])
-    once = np.unique(project_of_task[pairs.row] * max(len(names), 1) + pairs.thing)
+    once = distinct(project_of_task[pairs.row] * max(len(names), 1) + pairs.thing)
     return counts(once // max(len(names), 1), of.size)
 
 
@@ -152,9 +164,3 @@ def _share(part: Codes, whole: Codes) -> Floats:
 def _euros(column: pd.Series) -> Floats:
     """What `budget_utilization` divides: spent / budget, ratio; NaN with a budget of 0, or where one is unknown."""
     return column.to_numpy(dtype="float64")
-
-
-def _known_at(of: _Portfolio) -> Instants:
-    tasks, depend = of.tasks, of.tasks.dependencies
-    known_at = instants(newest(tasks.known_at, (depend.row, tasks.known_at[depend.thing])))
-    return newest(instants(of.projects["known_at"]), (of.project, known_at[of.task]))

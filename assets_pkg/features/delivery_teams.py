@@ -18,7 +18,17 @@ from scipy import sparse
 
 from assets_pkg.features.delivery_links import Links, link
 from assets_pkg.features.delivery_state import Assignments, TasksAsOf, happened, snapshot, stamped
-from assets_pkg.features.delivery_sums import Codes, Flags, Floats, counts, instants, newest, quotient, totals
+from assets_pkg.features.delivery_sums import (
+    Codes,
+    Floats,
+    counts,
+    distinct,
+    for_all,
+    instants,
+    newest,
+    quotient,
+    totals,
+)
 from assets_pkg.features.delivery_users import current_workload_h, years_experience
 from schemas.base import conform
 from schemas.delivery import DELIVERY, DeliveryFeatures
@@ -43,8 +53,8 @@ def team_features(
         activities: shape of `DeliveryActivities`, in any order; those outside `settings.velocity_window` are ignored.
         as_of: aware; the END of a UTC day. What is stamped later has not happened.
 
-    `known_at` is the newest of the team's row, of all users of the team, of the tasks assigned to members, and of the
-    members' activities.
+    `known_at` is the newest of the team's row, of all users, of all tasks that are there by then, and of the members'
+    activities: who left a team, and a task taken from it, have made its numbers what they are.
     """
     teams, users = snapshot(teams, as_of), snapshot(users, as_of)
     state = TasksAsOf.of(snapshot(tasks, as_of), as_of)
@@ -64,8 +74,7 @@ def team_features(
         "velocity_tasks_per_week": velocity(of, assigned, settings),
         "known_at": newest(
             instants(teams["known_at"]),
-            (of.team_of_all[of.team_of_all >= 0], instants(users["known_at"])[of.team_of_all >= 0]),
-            of.of_members(assigned.links.thing, state.known_at[assigned.links.row]),
+            for_all(of.size, instants(users["known_at"]), state.known_at[state.is_there]),
             of.of_members(acts.user, acts.known_at),
         ),
     }
@@ -80,19 +89,17 @@ class _Members:
     """Number of teams."""
     team: Codes
     """Per user, the team they are an active member of; -1: none."""
-    team_of_all: Codes
-    """The same, inactive users too."""
 
     @classmethod
     def of(cls, teams: pd.DataFrame, users: pd.DataFrame) -> "_Members":
         found = link(users["team_id"], teams["team_id"])
-        team_of_all = np.full(len(users), -1)
-        team_of_all[found.row] = found.thing
-        return cls(len(teams), np.where(users["is_active"].to_numpy(dtype=bool), team_of_all, -1), team_of_all)
+        team = np.full(len(users), -1)
+        team[found.row] = found.thing
+        return cls(len(teams), np.where(users["is_active"].to_numpy(dtype=bool), team, -1))
 
-    def count(self, which: Flags | bool = True) -> Codes:
-        """Per team, its members, or those for which the flag (one per user) holds."""
-        return counts(self.team[(self.team >= 0) & which], self.size)
+    def count(self) -> Codes:
+        """Per team, the number of its members."""
+        return counts(self.team[self.team >= 0], self.size)
 
     def of_members(self, users: Codes, values: np.ndarray) -> tuple[Codes, np.ndarray]:
         """The team of each of the users and the value that goes with it, for those who are members."""
@@ -196,7 +203,7 @@ def velocity(of: _Members, assigned: Assignments, settings: DeliveryFeatures) ->
     pairs, _ = assigned.where(assigned.tasks.is_done_within(settings.velocity_window))
     team, task = of.of_members(pairs.thing, pairs.row)
     size = max(len(assigned.tasks), 1)
-    return counts(np.unique(team * size + task) // size, of.size) / settings.weeks_of_velocity
+    return counts(distinct(team * size + task) // size, of.size) / settings.weeks_of_velocity
 
 
 def _together(assigned: Assignments, acts: _Acts, window: timedelta) -> Links:
@@ -208,5 +215,5 @@ def _together(assigned: Assignments, acts: _Acts, window: timedelta) -> Links:
     acted = acts.task >= 0
     row, thing = np.concatenate([pairs.row, acts.task[acted]]), np.concatenate([pairs.thing, acts.user[acted]])
     users = max(int(thing.max(initial=0)) + 1, 1)
-    once = np.unique(row * users + thing)
+    once = distinct(row * users + thing)
     return Links(once // users, once % users)

@@ -21,6 +21,7 @@ from assets_pkg.features.delivery_sums import (
     Instants,
     counts,
     finite,
+    for_all,
     instants,
     newest,
     quotient,
@@ -51,8 +52,9 @@ def user_features(
         activities: shape of `DeliveryActivities`, in any order; those outside `settings.activity_window` are ignored.
         as_of: aware; the END of a UTC day. What is stamped later has not happened.
 
-    `known_at` is the newest of the user's row, of the tasks that are or were the user's or are bugs attributed to them,
-    and of their activities.
+    `known_at` is the newest of the snapshots' rows (of tasks, those that are there by then) and of the user's own
+    activities: a user's numbers rest on tasks that do not name them as well, since one that was taken from them has
+    made them what they are.
     """
     users = snapshot(users, as_of)
     size = len(users)
@@ -83,8 +85,7 @@ def user_features(
         ),
         "known_at": newest(
             instants(users["known_at"]),
-            (assigned.links.thing, state.known_at[assigned.links.row]),
-            (bugs.thing, state.known_at[bugs.row]),
+            for_all(size, instants(users["known_at"]), state.known_at[state.is_there]),
             (acted.thing, instants(activities["known_at"])[acted.row]),
         ),
     }
