@@ -5,6 +5,7 @@ Belongs here: rows that are valid by construction, and organisations at random. 
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from assets_pkg.features.delivery_projects import project_features
 from assets_pkg.features.delivery_tasks import task_features
 from assets_pkg.features.delivery_teams import team_features
 from assets_pkg.features.delivery_users import user_features
-from schemas.base import TableModel, conform, dtypes_of
+from schemas.base import TableModel, dtypes_of
 from schemas.source_datasets.delivery import (
     SKILLS,
     TASK_KINDS,
@@ -72,8 +73,13 @@ def activities(*rows: dict[str, Any]) -> pd.DataFrame:
     )
 
 
+def together(*frames: pd.DataFrame) -> pd.DataFrame:
+    """The frames of one table below each other, on a fresh index."""
+    return pd.concat(frames, ignore_index=True)
+
+
 def _frame(model: type[TableModel], rows: Any, defaults: dict[str, Any]) -> pd.DataFrame:
-    columns = dtypes_of(model)
+    columns = _dtypes(model)
     full = [
         {"snapshot_at": AS_OF, "updated_at": ago(1), "known_at": KNOWN_AT, "source_id": 1, "line_no": n + 1}
         | defaults
@@ -81,8 +87,12 @@ def _frame(model: type[TableModel], rows: Any, defaults: dict[str, Any]) -> pd.D
         for n, row in enumerate(rows)
     ]
     assert not {name for row in rows for name in row} - set(columns)
-    frame = {name: pd.Series([row.get(name) for row in full], dtype=dtype) for name, dtype in columns.items()}
-    return conform(pd.DataFrame(frame), model)
+    return pd.DataFrame(
+        {name: pd.Series([row.get(name) for row in full], dtype=dtype) for name, dtype in columns.items()}
+    )
+
+
+_dtypes = cache(dtypes_of)
 
 
 EVERY: dict[str, Callable[[Organisation, datetime], pd.DataFrame]] = {
