@@ -34,7 +34,7 @@ MEMORY_BYTES = 250_000_000
 
 class ObjectStoreSource(Source):
     """Objects below a URL: `s3://bucket/prefix`, with `?endpoint_url=http://host:9000` for a server that is not AWS; a
-    folder; anything fsspec reaches. Keys of a bucket are found where every tool looks for them (`AWS_ACCESS_KEY_ID`, …).
+    folder; anything fsspec reaches. Keys of a bucket are where every tool looks for them (`AWS_ACCESS_KEY_ID`, …).
 
     An extract with `since` leaves out objects last modified up to then: they hold no row stamped later.
     """
@@ -136,19 +136,17 @@ def _batches(table: TextTable, extract: Extract, stamp: Stamp) -> Iterator[Sourc
         raise RejectedFile(
             "duplicate_columns", f"it has more than one column {', '.join(map(repr, twice))}: rename one"
         )
-    rejects = table.connection.execute(f"SELECT raw, rule, reason FROM {REJECTS} ORDER BY line_no").fetchall()
+    rejects = table.connection.table(REJECTS).order("line_no").select("raw", "rule", "reason").fetchall()
     yield SourceBatch(
         rows=frame_of(chosen, []),
         columns=found,
         put_aside=tuple(PutAside(rule=rule, reason=reason, raw=raw) for raw, rule, reason in rejects),
         bytes_read=stamp.size,
     )
-    cells = ", ".join(table.columns[n] for n in wanted)
-    if not cells:
+    if not wanted:
         return
-    cursor = table.connection.cursor()
-    cursor.execute(f"SELECT {cells} FROM {ROWS} ORDER BY line_no")
-    while rows := cursor.fetchmany(extract.batch_size):
+    cells = table.connection.table(ROWS).order("line_no").select(*(table.columns[n] for n in wanted))
+    while rows := cells.fetchmany(extract.batch_size):
         yield SourceBatch(rows=frame_of(chosen, rows), columns=found)
 
 

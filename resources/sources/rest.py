@@ -3,9 +3,9 @@
 Belongs here: what an answer means, its records as rows, and pages that cannot be right. Does not belong here: sending,
 budgets and retries (`resources/http/client.py`), which page comes next (`rest_pages.py`).
 
-Redirects are not followed. An API has no snapshot: a page or offset that shifts while it is read is noticed where it can
-be (one record of each offset is asked for twice, the first page again at the end), and the read ends as one that may be
-tried again; rows that come twice are duplicates.
+Redirects are not followed. An API has no snapshot: a page or offset that shifts while it is read is noticed where it
+can be (one record of each offset is asked for twice, the first page again at the end), and the read ends as one that may
+be tried again; rows that come twice are duplicates.
 """
 
 import hashlib
@@ -251,9 +251,9 @@ def _require_new(records: Sequence[Any], seen: set[bytes], url: str) -> None:
 
 def _require_same_start(before: Sequence[Any], now: Sequence[Any], key: Sequence[str], address: str) -> None:
     """New rows in front only shift others into pages where they come twice; any other change may have hidden some."""
-    held = [_identity(record, key) for record in before]
-    kept = [one for one in (_identity(record, key) for record in now) if one in set(held)]
-    if kept != held[: len(kept)] or (len(kept) < len(held) and len(now) < len(before)):
+    held, found = ([_identity(record, key) for record in page] for page in (before, now))
+    added = next((n for n, one in enumerate(found) if one in set(held)), len(found))
+    if len(found) < len(held) or found[added:] != held[: len(found) - added]:
         raise SourceChanging(f"{address}: its first page changed while the others were read; it is read again")
 
 
