@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from resources.errors import ConfigurationError, RejectedFile, SourceChanging, SourceVanished, UnexpectedAnswer
+from resources.landing.columns.inference import infer
 from resources.landing.files_seen import Refused
 from resources.landing.limits import Limits
 from resources.landing.names import escaped
@@ -25,9 +26,12 @@ from resources.landing.places.place import Place, Stamp, told
 from resources.landing.readers.load import read
 from resources.landing.scratch import scratch_folder
 from resources.landing.text_table import REJECTS, ROWS, TextTable
+from resources.sources.conversion import TRUTHS
 from resources.sources.source import Extract, FoundColumn, PutAside, Source, SourceBatch, frame_of
 
 ENDPOINT = "endpoint_url"
+HARMLESS = {"decimal", "date_order", "has_time", "zoned"}
+"""What a convention may say of cells that are read as they stand: `.` and YMD are what is left when these are plain."""
 MEMORY_BYTES = 250_000_000
 """Of the database one object is parsed in; beyond it spills to disk."""
 
@@ -69,7 +73,7 @@ class ObjectStoreSource(Source):
                 continue
             try:
                 with self._opened(path, stamp) as table:
-                    return _found(table)
+                    return _guessed(table)
             except RejectedFile:
                 continue
         raise UnexpectedAnswer(f"{self.address} has no object below {extract.name!r} that is a table")
@@ -146,13 +150,30 @@ def _batches(table: TextTable, extract: Extract, stamp: Stamp) -> Iterator[Sourc
     if not wanted:
         return
     cells = table.connection.table(ROWS).order("line_no").select(*(table.columns[n] for n in wanted))
-    while rows := cells.fetchmany(extract.batch_size):
+    for piece in cells.to_arrow_reader(extract.batch_size):
+        rows = zip(*(column.to_pylist() for column in piece.columns), strict=True)
         yield SourceBatch(rows=frame_of(chosen, rows), columns=found)
 
 
 def _found(table: TextTable) -> tuple[FoundColumn, ...]:
     names = table.header if table.header is not None else range(table.column_count)
     return tuple(FoundColumn(str(name).strip(), "text") for name in names)
+
+
+def _guessed(table: TextTable) -> tuple[FoundColumn, ...]:
+    """The columns with what their cells look like, where that is how it is written anywhere."""
+    if not table.column_count:
+        return ()
+    guesses = {guess.column: guess for guess in infer(table)}
+    kinds = []
+    for column in table.columns:
+        guess = guesses[column]
+        written = {name: value for name, value in guess.convention.to_dict().items() if name not in HARMLESS}
+        words = {*written.pop("true_words", ()), *written.pop("false_words", ())}
+        usual = guess.convention.decimal != "," and guess.convention.date_order in (None, "YMD")
+        is_plain = usual and not written and words <= TRUTHS.keys()
+        kinds.append(guess.kind.value if is_plain else "text")
+    return tuple(FoundColumn(one.name, kind) for one, kind in zip(_found(table), kinds, strict=True))
 
 
 def _nothing(put_aside: PutAside) -> SourceBatch:

@@ -4,8 +4,8 @@ Belongs here: what an answer means, its records as rows, and pages that cannot b
 budgets and retries (`resources/http/client.py`), which page comes next (`rest_pages.py`).
 
 Redirects are not followed. An API has no snapshot: a page or offset that shifts while it is read is noticed where it
-can be (one record of each offset is asked for twice, the first page again at the end), and the read ends as one that may
-be tried again; rows that come twice are duplicates.
+can be (one record of each offset is asked for twice, the first page again at the end), and the read ends as one that
+may be tried again; rows that come twice are duplicates.
 """
 
 import hashlib
@@ -36,7 +36,10 @@ POLICY = CircuitPolicy(fail_max=5, reset_s=60.0)
 MOST_PAGES = 100_000
 DEEPEST = 100
 """How many objects and lists may lie inside each other."""
-JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", Decimal: "number"}
+JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", Decimal: "number"}
+
+
+_WIDER = {("integer", "number"): "number"}
 
 
 class NoSuchPage(UnexpectedAnswer):
@@ -217,7 +220,8 @@ def _found(records: Sequence[Any]) -> tuple[FoundColumn, ...]:
     kinds: dict[str, str] = {}
     for record in records:
         for name, value in record.items() if isinstance(record, dict) else ():
-            kinds[name] = kinds.get(name) or JSON_TYPES.get(type(value), "")
+            kind, held = JSON_TYPES.get(type(value), ""), kinds.get(name, "")
+            kinds[name] = _WIDER.get((held, kind), held or kind)
     return tuple(FoundColumn(name, kind) for name, kind in kinds.items())
 
 
