@@ -4,6 +4,7 @@ Belongs here: `Settings` (every variable, its default and its check) and `build_
 as `dg.EnvVar`, so that the UI shows their name and never their value. Does not belong here: what a resource does.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +20,8 @@ from resources.catalog.schema import CatalogedTimescale
 from resources.errors import ConfigurationError
 from resources.landing.resource import LandingResource
 from resources.openaq.resource import OpenAQResource
+from resources.sources.resource import SourcesResource, setting_of
+from schemas.source_tables import source_datasets
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,6 +70,8 @@ class Settings(BaseSettings):
     """Days that loaded files stay in the archive; 0: for good."""
     files_workers: int = Field(2, ge=1, le=64, validation_alias="TIDEMARK_FILES_WORKERS")
     """Files that one run reads at the same time."""
+    source_delivery_url: SecretStr | None = Field(None, validation_alias="TIDEMARK_SOURCE_DELIVERY_URL")
+    """Database of the dataset `delivery`; other datasets' sources are found by the name of the variable."""
     port: int = Field(3000, ge=1, le=65535, validation_alias="TIDEMARK_PORT")
     """Port of the Dagster UI on 127.0.0.1."""
 
@@ -125,6 +130,7 @@ def build_resources(chosen: Settings) -> dict[str, object]:
         "io_manager": LedgerIOManager(timescale=timescale),
         "landing": landing_resource(chosen),
         "files": FileCatalog(timescale=timescale),
+        "sources": sources_resource(chosen, timescale, is_dagster=True),
     }
 
 
@@ -138,6 +144,31 @@ def landing_resource(chosen: Settings) -> LandingResource:
         retention_days=chosen.files_retention_days,
         workers=chosen.files_workers,
     )
+
+
+def sources_resource(chosen: Settings, timescale: CatalogedTimescale, *, is_dagster: bool = False) -> SourcesResource:
+    """The sources of the declared datasets as configured; outside of Dagster with the secrets themselves in it."""
+    given = _source_settings(chosen)
+    found: dict[str, dict[str, str]] = {"URL": {}, "TOKEN": {}, "TOKEN_HEADER": {}}
+    for dataset in source_datasets():
+        for part, values in found.items():
+            if (name := setting_of(dataset, part)) in given:
+                values[dataset] = dg.EnvVar(name) if is_dagster else given[name]
+    return SourcesResource(
+        timescale=timescale,
+        urls=found["URL"],
+        tokens=found["TOKEN"],
+        token_headers=found["TOKEN_HEADER"],
+        work_dir=str(chosen.home / "work"),
+    )
+
+
+def _source_settings(chosen: Settings) -> dict[str, str]:
+    """What is set of `TIDEMARK_SOURCE_<NAME>_*`: a dataset that is declared needs no field of `Settings`."""
+    given = {name: value for name, value in os.environ.items() if name.startswith("TIDEMARK_SOURCE_") and value}
+    if chosen.source_delivery_url:
+        given[setting_of("delivery")] = chosen.source_delivery_url.get_secret_value()
+    return given
 
 
 def openaq_resource(chosen: Settings, timescale: CatalogedTimescale, *, api_key: str | None = None) -> OpenAQResource:

@@ -1,1 +1,1 @@
-"""Databases, object stores and APIs that datasets are read from."""
+"""Databases, object stores and REST APIs: one class per kind, and what makes their rows ready for a staging table."""

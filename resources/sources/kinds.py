@@ -1,0 +1,46 @@
+"""The kinds of sources: one class each, one line each here.
+
+Belongs here: which class reads which kind, and what it is given. Does not belong here: reading.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from resources.openaq.circuit import CircuitStore, LocalCircuitStore
+from resources.openaq.rate_budget import LocalRateBudget, Rate, RateBudget
+from resources.sources.database import DatabaseSource
+from resources.sources.source import Source
+from schemas.source_dataset import SourceKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """Where a source is and how it is reached."""
+
+    name: str
+    url: SecretStr
+    setting: str = "the source's URL"
+    """The setting that holds the URL, for messages."""
+    token: SecretStr | None = None
+    token_header: str = "Authorization"
+    budget: RateBudget = field(default_factory=lambda: LocalRateBudget((Rate(60, 60.0),)))
+    circuits: CircuitStore = field(default_factory=LocalCircuitStore)
+    work_dir: Path | None = None
+    """Where objects lie while they are read; None: the system's folder for such."""
+
+
+KINDS: Mapping[SourceKind, Callable[[Reach], Source]] = {
+    SourceKind.DATABASE: lambda reach: DatabaseSource(reach.url.get_secret_value(), setting=reach.setting),
+}
+
+
+def open_source(kind: SourceKind, reach: Reach) -> Source:
+    """The source of `kind` at `reach.url`; nothing is connected yet.
+
+    Raises:
+        ConfigurationError: it cannot be at this URL; the message names the setting.
+    """
+    return KINDS[kind](reach)
