@@ -1,7 +1,7 @@
 """A generated organisation that builds software, as a stream of days: the rows a source of `delivery` would hold.
 
-Belongs here: `Organisation` and the order of its days. Does not belong here: people, projects, tasks, work and dirt (the
-modules beside it), writing to a database (`delivery_database.py`).
+Belongs here: `Organisation` and the order of its days. Does not belong here: people, projects, tasks, work and dirt
+(the modules beside it), writing to a database (`delivery_database.py`).
 """
 
 from collections import Counter

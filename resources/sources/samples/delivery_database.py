@@ -5,8 +5,8 @@ Belongs here: tables, and writing days into them. Does not belong here: what hap
 
 import io
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
@@ -93,7 +93,7 @@ def _table(name: str, metadata: sa.MetaData) -> sa.Table:
     )
 
 
-def _type(name: str, dtype: object) -> sa.types.TypeEngine[object]:
+def _type(name: str, dtype: object) -> sa.types.TypeEngine[Any]:
     if isinstance(dtype, pd.DatetimeTZDtype):
         return sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
     if pd.api.types.is_bool_dtype(dtype):  # type: ignore[arg-type]
@@ -121,7 +121,9 @@ def _portions(days: Iterable[DeliveryDay]) -> Iterator[list[DeliveryDay]]:
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: pd.DataFrame) -> None:
     content = io.BytesIO()
-    csv.write_csv(pa.Table.from_pandas(rows, preserve_index=False), content, csv.WriteOptions(include_header=False))
+    # Of columns in several chunks, an empty one among them, Arrow's writer makes rows of zero bytes.
+    whole = pa.Table.from_pandas(rows, preserve_index=False).combine_chunks()
+    csv.write_csv(whole, content, csv.WriteOptions(include_header=False))
     content.seek(0)
     names = sql.SQL(", ").join(map(sql.Identifier, rows.columns))
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(sql.Identifier(table.name), names)
@@ -132,12 +134,15 @@ def _copy(connection: sa.Connection, table: sa.Table, rows: pd.DataFrame) -> Non
 
 def _values(rows: pd.DataFrame) -> list[dict[str, object]]:
     """The rows as Python values; instants without a zone, in UTC, as MariaDB keeps them."""
-    plain = pd.DataFrame(index=rows.index)
-    for name in rows.columns:
-        values = rows[name]
+    plain: dict[str, list[object]] = {}
+    for name, values in rows.items():
         if isinstance(values.dtype, pd.DatetimeTZDtype):
-            plain[name] = pd.Series(values.dt.tz_localize(None).dt.to_pydatetime(), index=rows.index, dtype=object)
-        else:
-            plain[name] = values.astype(object)
-        plain[name] = plain[name].where(values.notna().to_numpy(dtype=np.bool_), None)
-    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
+            values = values.dt.tz_localize(None)
+        plain[str(name)] = [None if pd.isna(value) else value for value in _python(values)]
+    return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
+
+
+def _python(values: pd.Series) -> list[Any]:
+    if pd.api.types.is_datetime64_dtype(values.dtype):
+        return [stamp.to_pydatetime() for stamp in values]
+    return list(values.tolist())

@@ -1,4 +1,4 @@
-"""The tasks of the simulated organisation, and what happens to them beside work: planned, blocked, reassigned, reopened.
+"""The tasks of the simulated organisation, and what happens to them beside work: planned, blocked, reopened.
 
 Belongs here: `Tasks`. Does not belong here: work on them (`delivery_work.py`), their rows (`delivery_task_rows.py`).
 """

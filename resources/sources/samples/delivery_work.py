@@ -120,13 +120,15 @@ def _before(left: np.ndarray, user: np.ndarray) -> np.ndarray:
     total = np.cumsum(left) - left
     is_first = np.append(True, user[1:] != user[:-1])
     starts = np.flatnonzero(is_first)
-    return total - np.repeat(total[starts], np.diff(np.append(starts, len(user))))
+    before: np.ndarray = total - np.repeat(total[starts], np.diff(np.append(starts, len(user))))
+    return before
 
 
 def _clock(begins_us: np.ndarray, hours: np.ndarray, day_us: int) -> np.ndarray:
     """The instant at which so many hours are worked, an hour of lunch in between."""
     lunch = np.where(hours > LUNCH_AFTER_H, HOUR_US, 0)
-    return day_us + begins_us + (hours * HOUR_US).astype("int64") + lunch
+    clock: np.ndarray = day_us + begins_us + (hours * HOUR_US).astype("int64") + lunch
+    return clock
 
 
 def _begin(tasks: Tasks, number: np.ndarray, at: np.ndarray) -> None:
