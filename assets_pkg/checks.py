@@ -5,7 +5,7 @@ wrong. None has partitions of its own: Dagster cannot keep such results of a ran
 `quality.*` and in the ledger, and the check names the days. Does not belong here: rules on single rows (`schemas/`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
 import sqlalchemy as sa
@@ -15,6 +15,8 @@ from resources.catalog import ledger
 from resources.catalog.resource import CatalogResource
 from resources.timescale import sql
 from resources.timescale.resource import TimescaleResource
+from schemas.source_dataset import SourceDataset
+from schemas.source_tables import sourced_tables
 from schemas.table_spec import TableSpec
 from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, OPENAQ_MEASUREMENTS
 from schemas.window import Window
@@ -147,6 +149,12 @@ def all_checks() -> Sequence[dg.AssetChecksDefinition]:
         one_row_per_location_hour,
         score_is_good,
     ]
+
+
+def source_checks(datasets: Iterable[SourceDataset]) -> list[dg.AssetChecksDefinition]:
+    """The checks of the staging tables of datasets that have a source."""
+    specs = [spec for dataset in datasets for spec in sourced_tables(dataset)]
+    return [check(spec) for spec in specs for check in (ledger_closed, schema_as_declared)]
 
 
 def _key(spec: TableSpec) -> dg.AssetKey:

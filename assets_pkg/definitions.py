@@ -22,8 +22,10 @@ from assets_pkg.quality import parity_assets
 from assets_pkg.quality.file_assets import build_report_asset
 from assets_pkg.retention import build_retention_schedule, file_retention
 from assets_pkg.sensors import build_news_sensor, build_stale_sensor
+from assets_pkg.source_schedule import build_source_schedule
 from assets_pkg.staging import assets as staging
 from assets_pkg.staging.file_assets import build_staging_asset, undeclared_files
+from assets_pkg.staging.source_assets import build_source_assets
 from assets_pkg.timeseries import assets as timeseries
 from assets_pkg.timeseries.file_assets import build_series_asset
 from resources.openaq.resource import ARCHIVE_DELAY
@@ -31,10 +33,12 @@ from resources.wiring import Settings, build_resources, settings
 from schemas.declared_files import file_datasets
 from schemas.file_dataset import FileDataset
 from schemas.file_tables import FileTables, tables_of
+from schemas.source_tables import source_datasets
 
 
 def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.Definitions:
     """The graph on the given resources; tests hand in others."""
+    sourced = source_datasets().values()
     declared = {dataset.name: tables_of(dataset.name) for dataset in file_datasets().values()}
     return dg.Definitions(
         assets=[
@@ -50,10 +54,12 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             ),
             *(asset for name, tables in declared.items() for asset in _file_assets(file_datasets()[name], tables)),
             undeclared_files,
+            *(asset for dataset in sourced for asset in build_source_assets(dataset)),
         ],
         asset_checks=[
             *checks.all_checks(),
             *file_checks(declared.values()),
+            *checks.source_checks(sourced),
             *delivery_checks(),
             parity_assets.online_equals_offline,
         ],
@@ -62,6 +68,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             build_schedule(chosen.openaq_schedule, ARCHIVE_DELAY if chosen.openaq_mode == "archive" else timedelta(0)),
             build_retention_schedule(),
             parity_assets.build_parity_schedule(),
+            build_source_schedule(chosen.sources_schedule, sourced),
         ],
         sensors=[
             build_news_sensor(timedelta(days=chosen.openaq_look_back_days)),

@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     """Days that loaded files stay in the archive; 0: for good."""
     files_workers: int = Field(2, ge=1, le=64, validation_alias="TIDEMARK_FILES_WORKERS")
     """Files that one run reads at the same time."""
+    sources_schedule: str = Field("15 * * * *", validation_alias="TIDEMARK_SOURCES_SCHEDULE")
+    """When sources that are configured are read: a cron expression in UTC, or a number of hours that divides a day."""
     source_delivery_url: SecretStr | None = Field(None, validation_alias="TIDEMARK_SOURCE_DELIVERY_URL")
     """Database of the dataset `delivery`; other datasets' sources are found by the name of the variable."""
     port: int = Field(3000, ge=1, le=65535, validation_alias="TIDEMARK_PORT")
@@ -102,7 +104,7 @@ class Settings(BaseSettings):
     def _degrees(cls, given: object) -> object:
         return tuple(part.strip() for part in given.split(",")) if isinstance(given, str) else given
 
-    @field_validator("openaq_schedule")
+    @field_validator("openaq_schedule", "sources_schedule")
     @classmethod
     def _cron(cls, given: str) -> str:
         if given.strip().isdigit():

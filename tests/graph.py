@@ -30,19 +30,21 @@ from resources.openaq.archive_layout import file_path
 from resources.openaq.generator.generate import generate
 from resources.openaq.generator.places import DEMO_LOCATIONS, GeneratedLocation
 from resources.openaq.resource import OpenAQResource
+from resources.sources.resource import SourcesResource
 from resources.timescale import sql
 from resources.timescale.slices import TableReader
 from resources.timescale.table_slice import TableSlice
 from resources.wiring import Settings
 from schemas.catalog import DIRTY_DAYS, LEDGER, METADATA
 from schemas.table_spec import TableSpec
-from schemas.tables import OPENAQ_TABLES
+from schemas.tables import OPENAQ_TABLES, TABLES
 
 NEPAL, NEW_YORK, GUADALAJARA, PARIS = (DEMO_LOCATIONS[number] for number in (0, 1, 2, 5))
 
 
 class Graph:
-    """The product on one database, with its archive in a folder; `openaq` overrides the source."""
+    """The product on one database, with its archive in a folder; `openaq` overrides the source, `sources` are the URLs
+    of others by dataset."""
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class Graph:
         instance: dg.DagsterInstance | None = None,
         openaq: Mapping[str, Any] | None = None,
         landing: Mapping[str, Any] | None = None,
+        sources: Mapping[str, str] | None = None,
     ) -> None:
         self.archive = folder / "archive"
         self.locations = locations
@@ -70,6 +73,7 @@ class Graph:
         )
         self.files = FileCatalog(timescale=self.timescale)
         self.feast = FeastResource(timescale=self.timescale, home=str(folder))
+        self.sources = SourcesResource(timescale=self.timescale, urls=dict(sources or {}))
         self.resources: dict[str, Any] = {
             "timescale": self.timescale,
             "catalog": self.catalog,
@@ -79,6 +83,7 @@ class Graph:
             "feast_io_manager": FeastIOManager(timescale=self.timescale, feast=self.feast),
             "landing": self.landing,
             "files": self.files,
+            "sources": self.sources,
         }
         self.instance = instance or dg.DagsterInstance.ephemeral()
         checks = dg.define_asset_job(
@@ -163,9 +168,13 @@ class Graph:
                 assert self.run(one.days.first, one.days.last, tables=one.tables).success
 
     def erase(self) -> None:
-        """Empties every table, so that a test can begin again."""
+        """Empties every table of OpenAQ, so that a test can begin again."""
+        self.erase_tables(tuple(OPENAQ_TABLES))
+
+    def erase_tables(self, names: Sequence[str]) -> None:
+        """Empties the catalog and the named tables."""
         with self.connect() as connection:
-            for table in (*METADATA.sorted_tables, *(sql.table_of(spec) for spec in OPENAQ_TABLES.values())):
+            for table in (*METADATA.sorted_tables, *(sql.table_of(TABLES[name]) for name in names)):
                 connection.execute(sa.delete(table))
 
     def ledger(self, spec: TableSpec) -> pd.DataFrame:

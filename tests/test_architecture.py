@@ -280,6 +280,7 @@ def test_jobs_sensors_and_the_schedule_have_the_names_engineers_look_for(definit
         "openaq_schedule",
         "file_retention_daily",
         "feature_parity_hourly",
+        "source_snapshots",
     }
 
 

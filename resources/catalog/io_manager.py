@@ -27,6 +27,8 @@ from resources.timescale.slices import BatchWrite, SliceWrite, TableReader
 from resources.timescale.streaming import Streamed
 from resources.timescale.table_slice import TableSlice, slice_of
 from schemas.datasets import DATASETS, Dataset
+from schemas.source_dataset import SourceDataset
+from schemas.source_tables import source_datasets
 from schemas.table_spec import TableSpec
 from schemas.tables import TABLES, stale_after
 from schemas.window import Window
@@ -79,10 +81,15 @@ class LedgerIOManager(TimescaleIOManager):
         with contextlib.suppress(*((TidemarkError,) if error else ())), self.timescale.connect() as connection:
             connection.execute(runs.ran(run))
             if dataset := DATASETS.get(spec.dataset):
-                connection.execute(runs.describe(_described(dataset)))
-            edges = [(read.table, spec.qualified) for read in spec.reads]
-            if edges and not error:
-                connection.execute(runs.draw(edges, kind="table", dataset=spec.dataset, run_id=context.run_id))
+                connection.execute(runs.describe(_described(dataset, "api")))
+            if source := source_datasets().get(spec.dataset):
+                connection.execute(runs.describe(_described(source, source.kind.value)))
+            edges = {"table": [(read.table, spec.qualified) for read in spec.reads]}
+            if source and spec.schema == "staging":
+                edges["source"] = [(f"{source.name}:{source.table(spec.name).name}", spec.qualified)]
+            for kind, found in edges.items():
+                if found and not error:
+                    connection.execute(runs.draw(found, kind=kind, dataset=spec.dataset, run_id=context.run_id))
 
     def spec_of(self, context: dg.OutputContext | dg.InputContext) -> TableSpec:
         """The table of the same name as the asset key; see `schemas.tables.TABLES`."""
@@ -230,12 +237,12 @@ def _stale(changed: set[date], spec: TableSpec) -> set[tuple[str, date]]:
     return {item for day in changed for item in stale_after(spec.qualified, day, today=today)}
 
 
-def _described(dataset: Dataset) -> runs.Described:
+def _described(dataset: Dataset | SourceDataset, source_kind: str) -> runs.Described:
     """A dataset that does not arrive in files, in the catalog's words."""
     return runs.Described(
         dataset=dataset.name,
         description=dataset.description,
-        source_kind="api",
+        source_kind=source_kind,
         mode=None,
         tables=[spec.qualified for spec in TABLES.values() if spec.dataset == dataset.name],
         is_declared=True,

@@ -5,7 +5,7 @@ Belongs here: statements on `catalog.ledger` and `catalog.quarantine`. Does not 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, cast
 
 import pandas as pd
@@ -128,6 +128,16 @@ def entered_at(connection: sa.Connection, scope: Scope) -> dict[tuple[str, date]
         LEDGER.c.is_current, scope.holds(LEDGER)
     )
     return {(unit, day): at for unit, day, at in connection.execute(query)}
+
+
+def settled_until(connection: sa.Connection, table_name: str, lag: timedelta) -> date | None:
+    """The newest day whose current entry was written `lag` after its END, or later; None: there is none."""
+    end = sa.func.timezone("UTC", sa.cast(LEDGER.c.day + 1, sa.DateTime))
+    query = sa.select(sa.func.max(LEDGER.c.day)).where(
+        LEDGER.c.is_current, LEDGER.c.table_name == table_name, LEDGER.c.committed_at >= end + lag
+    )
+    newest: date | None = connection.execute(query).scalar_one()
+    return newest
 
 
 def _records(frame: pd.DataFrame, scope: Scope, run_id: str) -> list[dict[str, object]]:

@@ -5,13 +5,13 @@ Belongs here: questions and notes in the words of the graph. Does not belong her
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 import pandas as pd
 import sqlalchemy as sa
 
-from resources.catalog import dirty_days, ledger, sources
+from resources.catalog import dirty_days, ledger, source_reads, sources
 from resources.catalog.ledger import Scope
 from resources.openaq.location import Location
 from resources.timescale import sql
@@ -91,6 +91,17 @@ class CatalogResource(dg.ConfigurableResource):
         scope = Scope(table_name=spec.qualified, days=tuple(days), units=tuple(str(unit) for unit in units))
         with self.timescale.connect() as connection:
             return ledger.entered_at(connection, scope)
+
+    def settled_until(self, spec: TableSpec, lag: timedelta) -> date | None:
+        """The newest day of the table that was written when no row of it could be late any more, `lag` after its END;
+        None: there is none."""
+        with self.timescale.connect() as connection:
+            return ledger.settled_until(connection, spec.qualified, lag)
+
+    def columns_read_before(self, table_name: str, read_id: int) -> dict[str, str]:
+        """The columns of the source, each with its type, as the newest read of the table before this one found them."""
+        with self.timescale.connect() as connection:
+            return source_reads.columns_before(connection, table_name, read_id)
 
     def undescribed(self, location_ids: Collection[int], since: datetime) -> list[int]:
         """Those of the locations that the source was not asked about since then."""

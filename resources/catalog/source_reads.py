@@ -54,3 +54,19 @@ def ended(
         .where(SOURCE_READS.c.read_id == read_id)
         .values(columns=found, error=told, **{name: counts[name] for name in counts})
     )
+
+
+def columns_before(connection: sa.Connection, table_name: str, read_id: int) -> dict[str, str]:
+    """The source's columns, each with its type, as the newest read of the table found them that succeeded before
+    `read_id` or beside it; empty if there is none."""
+    query = (
+        sa.select(SOURCE_READS.c.columns)
+        .where(
+            SOURCE_READS.c.table_name == table_name, SOURCE_READS.c.error.is_(None), SOURCE_READS.c.read_id != read_id
+        )
+        .where(SOURCE_READS.c.columns != sa.cast([], SOURCE_READS.c.columns.type))
+        .order_by(SOURCE_READS.c.started_at.desc())
+        .limit(1)
+    )
+    found = connection.execute(query).scalar_one_or_none() or []
+    return {str(column["name"]): str(column["type"]) for column in found}

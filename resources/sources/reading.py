@@ -57,6 +57,8 @@ class ReadBatch:
     rejects: pd.DataFrame
     """Columns rule, reason, raw (the source's row as JSON), source_id, line_no, moment (UTC; NaT: it has no stamp)."""
     duplicates: int
+    duplicate_moments: pd.Series
+    """The stamp of each duplicate (UTC)."""
 
 
 class ReadNote(Protocol):
@@ -187,6 +189,7 @@ class TableRead:
             rows=rows.iloc[kept].reset_index(drop=True).assign(**own),
             rejects=rejects_of(put_aside),
             duplicates=int(is_duplicate.sum()),
+            duplicate_moments=pd.Series(stamps[is_duplicate]),
         )
 
     def _stamps(self, rows: pd.DataFrame) -> pd.DatetimeIndex:

@@ -41,6 +41,12 @@ def postgres_url(embedded: server.EmbeddedServer) -> Iterator[str]:
     yield from _own_database(embedded.url("postgres"))
 
 
+@pytest.fixture
+def source_url(embedded: server.EmbeddedServer) -> Iterator[str]:
+    """libpq URL of another empty database, which stands for somebody's own that is read from."""
+    yield from _own_database(embedded.url("postgres"))
+
+
 @pytest.fixture(scope="session")
 def timescale_server() -> str:
     """libpq URL of a real TimescaleDB server."""
