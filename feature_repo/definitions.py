@@ -82,7 +82,7 @@ def _all_objects() -> dict[str, FeastObject]:
     return {
         f"{type(found).__name__} {found.name}": found
         for spec in TABLES.values()
-        if spec.schema == FEATURE_LAYER
+        if spec.schema == FEATURE_LAYER and spec.served
         for found in feast_objects(spec, entities)
     }
 

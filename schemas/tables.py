@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 from schemas.datasets import OPENAQ
 from schemas.declared_files import file_datasets
+from schemas.feature_selection import selection_tables
 from schemas.features import AirQualityHourly
 from schemas.file_tables import tables_of
 from schemas.quality import AirQualityReport
@@ -104,11 +105,18 @@ OPENAQ_TABLES = {
     spec.qualified: spec for spec in (OPENAQ_MEASUREMENTS, AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT)
 }
 
-TABLES = (
+_OF_DATASETS = (
     OPENAQ_TABLES
     | {spec.qualified: spec for dataset in source_datasets().values() for spec in sourced_tables(dataset)}
     | {spec.qualified: spec for name in file_datasets() for spec in tables_of(name)}
 )
+
+SELECTION_TABLES = {spec.qualified: spec for spec in selection_tables(_OF_DATASETS.values())}
+"""What is found out about the features of all datasets."""
+
+IMPORTANCE, FEATURE_SETS, FEATURE_SCALING = SELECTION_TABLES.values()
+
+TABLES = _OF_DATASETS | SELECTION_TABLES
 
 
 def stale_after(table: str, day: date, *, today: date) -> Iterator[tuple[str, date]]:

@@ -23,7 +23,7 @@ from schemas.table_spec import TableSpec
 from schemas.tables import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
-FEATURE_TABLES = [spec for spec in TABLES.values() if spec.schema == "features"]
+FEATURE_TABLES = [spec for spec in TABLES.values() if spec.served]
 FEAST_TYPE = {
     "int64": "Int64",
     "Int64": "Int64",
