@@ -73,7 +73,7 @@ def table_options(spec: TableSpec, *, dataset: str) -> dict[str, Any]:
             "closed": spec.closed,
         },
         "dagster_type": table_type(spec),
-        "io_manager_key": "io_manager",
+        "io_manager_key": "feast_io_manager" if spec.served else "io_manager",
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "retry_policy": RETRY,
     }

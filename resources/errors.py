@@ -6,7 +6,8 @@
     │   ├── RateLimited                the shared request budget is spent, or the API said 429
     │   ├── SourceChanging             a file becomes another one whenever it is read: its writer is not done
     │   ├── CircuitOpen                a source failed so often that nobody asks it for a while
-    │   └── DatabaseUnavailable        no database, or it went away
+    │   ├── DatabaseUnavailable        no database, or it went away
+    │   └── OnlineStoreUnavailable     the online store does not answer; what it lacks is noted and written later
     └── TerminalError                  trying again changes nothing; a person must act
         ├── ConfigurationError         a setting is missing or wrong
         ├── CredentialsRejected        401/403, wrong password, missing right
@@ -57,6 +58,10 @@ class CircuitOpen(TransientError):
 
 class DatabaseUnavailable(TransientError):
     """No database, or it went away."""
+
+
+class OnlineStoreUnavailable(TransientError):
+    """The online store does not answer; what it lacks is noted and written later."""
 
 
 class TerminalError(TidemarkError):

@@ -17,10 +17,15 @@ from resources.catalog.io_manager import LedgerIOManager
 from resources.catalog.resource import CatalogResource
 from resources.catalog.schema import CatalogedTimescale
 from resources.errors import ConfigurationError
+from resources.feast.io_manager import FeastIOManager
+from resources.feast.resource import FeastResource
 from resources.landing.resource import LandingResource
 from resources.openaq.resource import OpenAQResource
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+DECLARATIONS = "feature_repo.objects"
+"""The module that declares Feast's objects; named and not imported, for Feast takes seconds to load."""
 
 
 class Settings(BaseSettings):
@@ -34,6 +39,9 @@ class Settings(BaseSettings):
     """`postgresql://user:password@host:port/database`; unset: the embedded PostgreSQL."""
     dagster_database_url: SecretStr | None = Field(None, validation_alias="TIDEMARK_DAGSTER_DATABASE_URL")
     """Dagster's own database; unset: `dagster` on the same server."""
+    online_store_url: SecretStr | None = Field(None, validation_alias="TIDEMARK_ONLINE_STORE_URL")
+    """Where features are served from: `redis://user:password@host:port/db`, `postgres` (the product's own database) or
+    `postgresql://…`; unset: a SQLite file in `TIDEMARK_HOME`."""
     openaq_mode: Literal["archive", "api"] = Field("archive", validation_alias="TIDEMARK_OPENAQ_MODE")
     openaq_locations: Annotated[tuple[int, ...], NoDecode] = Field(
         (2178, 8118), validation_alias="TIDEMARK_OPENAQ_LOCATIONS"
@@ -118,14 +126,28 @@ def build_resources(chosen: Settings) -> dict[str, object]:
     timescale = CatalogedTimescale(
         database_url=dg.EnvVar("TIDEMARK_DATABASE_URL") if chosen.database_url else "", state_dir=str(chosen.home)
     )
+    feast = feast_resource(
+        chosen, timescale, online_store_url=dg.EnvVar("TIDEMARK_ONLINE_STORE_URL") if chosen.online_store_url else ""
+    )
     return {
         "timescale": timescale,
         "catalog": CatalogResource(timescale=timescale),
+        "feast": feast,
+        "feast_io_manager": FeastIOManager(timescale=timescale, feast=feast),
         "openaq": openaq_resource(chosen, timescale, api_key=dg.EnvVar("OPENAQ_API_KEY")),
         "io_manager": LedgerIOManager(timescale=timescale),
         "landing": landing_resource(chosen),
         "files": FileCatalog(timescale=timescale),
     }
+
+
+def feast_resource(
+    chosen: Settings, timescale: CatalogedTimescale, *, online_store_url: str | None = None
+) -> FeastResource:
+    """The feature store as configured; outside of Dagster (no URL given) with the URL itself in it."""
+    secret = chosen.online_store_url.get_secret_value() if chosen.online_store_url else ""
+    url = secret if online_store_url is None else online_store_url
+    return FeastResource(timescale=timescale, online_store_url=url, home=str(chosen.home), declarations=DECLARATIONS)
 
 
 def landing_resource(chosen: Settings) -> LandingResource:

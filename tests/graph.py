@@ -23,6 +23,8 @@ from resources.catalog.file_catalog import FileCatalog
 from resources.catalog.io_manager import LedgerIOManager
 from resources.catalog.resource import CatalogResource
 from resources.catalog.schema import CatalogedTimescale
+from resources.feast.io_manager import FeastIOManager
+from resources.feast.resource import FeastResource
 from resources.landing.resource import LandingResource
 from resources.openaq.archive_layout import file_path
 from resources.openaq.generator.generate import generate
@@ -67,11 +69,14 @@ class Graph:
             **({"url": str(folder / "files"), "work_dir": str(folder / "work"), "quiet_s": 0} | dict(landing or {}))
         )
         self.files = FileCatalog(timescale=self.timescale)
+        self.feast = FeastResource(timescale=self.timescale, home=str(folder))
         self.resources: dict[str, Any] = {
             "timescale": self.timescale,
             "catalog": self.catalog,
             "openaq": self.openaq,
             "io_manager": LedgerIOManager(timescale=self.timescale),
+            "feast": self.feast,
+            "feast_io_manager": FeastIOManager(timescale=self.timescale, feast=self.feast),
             "landing": self.landing,
             "files": self.files,
         }

@@ -256,7 +256,7 @@ def test_every_asset_has_the_type_of_its_table_and_runs_ranges_at_once(definitio
                 continue
             table = TABLES[".".join(asset.key.path)]
             assert output.dagster_type.display_name == table.model.__name__
-            assert output.io_manager_key == "io_manager"
+            assert output.io_manager_key == ("feast_io_manager" if table.served else "io_manager")
 
 
 def test_the_graph_says_what_the_tables_declare_that_they_read(definitions: dg.Definitions) -> None:

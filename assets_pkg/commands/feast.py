@@ -11,24 +11,25 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import psycopg
 import sqlalchemy as sa
 
+from assets_pkg.commands.feast_rebuild import rebuild
 from resources.errors import ConfigurationError
+from resources.feast.configuration import REGISTRY_SCHEMA, as_json, libpq_variables, online_store
+from resources.feast.feature_store import DDL_LOCK
+from resources.feast.resource import APPLY_LOCK
 from resources.timescale import sql
 from resources.timescale.capabilities import read_capabilities
 from resources.timescale.resource import TimescaleResource
-from resources.timescale.server import explain_refusal
 from resources.timescale.tables import ensure
 from resources.wiring import PROJECT_ROOT, Settings, build_timescale
 from schemas.tables import TABLES
 
 REPOSITORY = PROJECT_ROOT / "feature_repo"
-SCHEMA = "feast"
-"""Where Feast keeps its registry; `feature_store.yaml` says the same."""
-
 REGISTRY_TABLE = "projects"
-FEATURE_LAYER = "features"
+REBUILD = "rebuild"
+"""Our own word among Feast's."""
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -41,43 +42,46 @@ def feast(chosen: Settings, arguments: Sequence[str]) -> int:
         ConfigurationError: the command would show the database's password; or the password cannot be handed over.
         DatabaseUnavailable, CredentialsRejected: as `TimescaleResource.connect`.
     """
+    if arguments[:1] == [REBUILD]:
+        return rebuild(chosen, arguments[1:])
     timescale = build_timescale(chosen)
     environment = feast_environment(chosen, timescale.url())
-    if "configuration" in arguments and environment["PGPASSWORD"]:
+    if "configuration" in arguments and (environment["PGPASSWORD"] or chosen.online_store_url):
         raise ConfigurationError(
-            "`feast configuration` would show the database's password; see feature_repo/feature_store.yaml"
+            "`feast configuration` would show the database's password or that of the online store; see "
+            "feature_repo/feature_store.yaml"
         )
     _ensure_tables(timescale)
-    return _ensure_registry(timescale, environment) or _run(_on_loopback(arguments), environment)
+    if code := _ensure_registry(timescale, environment):
+        return code
+    with _alone(timescale, arguments):
+        return _run(_on_loopback(arguments), environment)
+
+
+@contextmanager
+def _alone(timescale: TimescaleResource, arguments: Sequence[str]) -> Iterator[None]:
+    """What changes the registry waits for runs that do, and they for it: Feast reads, compares and writes."""
+    if not {"apply", "teardown", "delete"} & set(arguments):
+        yield
+        return
+    with timescale.connect() as connection:
+        connection.execute(sql.lock([APPLY_LOCK]))
+        yield
 
 
 def feast_environment(chosen: Settings, url: str) -> dict[str, str]:
-    """Our environment and the variables of `feature_store.yaml`; holds the password, so it is never logged.
+    """Our environment and the variables of `feature_store.yaml`; holds passwords, so it is never logged.
 
     What libpq made of the URL, its own variables and password file decides, so that Feast reaches what we do.
     """
-    try:
-        with psycopg.connect(url) as connection:
-            used = [option for option in connection.pgconn.info if option.envvar and option.val is not None]
-            told = connection.info
-            address = {
-                "PGHOST": told.host,
-                "PGPORT": str(told.port),
-                "PGDATABASE": told.dbname,
-                "PGUSER": told.user,
-                "PGPASSWORD": told.password,
-            }
-    except psycopg.OperationalError as error:
-        raise explain_refusal(error) from None
-    for name, value in address.items():
-        if value.splitlines() not in ([], [value]):
-            raise ConfigurationError(f"Feast cannot be told {name}: there is a line break in it")
+    variables = libpq_variables(url)
+    given = chosen.online_store_url.get_secret_value() if chosen.online_store_url else ""
+    store = online_store(given, home=str(chosen.home), variables=variables)
     return {
         **os.environ,
-        **{os.fsdecode(option.envvar or b""): os.fsdecode(option.val or b"") for option in used},
-        **address,
+        **variables,
         "PGTZ": "UTC",
-        "TIDEMARK_HOME": str(chosen.home),
+        "TIDEMARK_ONLINE_STORE": as_json(store),
         "FEAST_USAGE": "False",
         "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
@@ -87,19 +91,19 @@ def _ensure_tables(timescale: TimescaleResource) -> None:
     with timescale.connect() as connection:
         capabilities = read_capabilities(connection)
         for spec in TABLES.values():
-            if spec.schema == FEATURE_LAYER:
+            if spec.served:
                 ensure(connection, spec, capabilities)
 
 
 def _ensure_registry(timescale: TimescaleResource, environment: Mapping[str, str]) -> int:
     """Makes the registry if it is not there, one process at a time: two at once and one of them fails."""
     with timescale.connect() as connection:
-        connection.execute(sql.lock([f"{SCHEMA}/ddl"]))
-        if SCHEMA not in sa.inspect(connection).get_schema_names():
-            connection.execute(sa.schema.CreateSchema(SCHEMA))
+        connection.execute(sql.lock([DDL_LOCK]))
+        if REGISTRY_SCHEMA not in sa.inspect(connection).get_schema_names():
+            connection.execute(sa.schema.CreateSchema(REGISTRY_SCHEMA))
     with timescale.connect() as connection:
-        connection.execute(sql.lock([f"{SCHEMA}/ddl"]))
-        if sa.inspect(connection).has_table(REGISTRY_TABLE, schema=SCHEMA):
+        connection.execute(sql.lock([DDL_LOCK]))
+        if sa.inspect(connection).has_table(REGISTRY_TABLE, schema=REGISTRY_SCHEMA):
             return 0
         return _run(["registry", "create-schema"], environment)
 

@@ -114,7 +114,7 @@ class LedgerIOManager(TimescaleIOManager):
         accounts = accounts_of(write.accounts, write.rows, spec)
         rejects = write.rejects if write.rejects is not None else pd.DataFrame(columns=REJECT_COLUMNS)
         rows = write.rows
-        while not (failures := broken_rows(rows, spec)).empty:
+        while not (failures := self.broken_rows(rows, spec)).empty:
             single = failures["index"].notna() & (failures["schema_context"] == "Column")
             if not single.all():
                 raise ContractBroken(f"{spec.qualified}: {summary(failures[~single])}; nothing was written")
@@ -124,6 +124,10 @@ class LedgerIOManager(TimescaleIOManager):
             accounts = moved(accounts, put_aside, spec)
             rows = rows.drop(index=bad.index).reset_index(drop=True)
         return replace(write, rows=rows, accounts=accounts, rejects=rejects)
+
+    def broken_rows(self, rows: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
+        """Which rows may not be stored, as `contract.broken_rows` tells them."""
+        return broken_rows(rows, spec)
 
     def record(self, context: dg.OutputContext, transaction: Transaction, written: Written) -> None:
         """Ledger, quarantine, sources and dirty days, before the commit of the rows they speak of.

@@ -44,7 +44,7 @@ def ensure_databases(server: HasUrls | str, names: Iterable[str]) -> None:
                 _create_database(connection, name)
 
 
-def explain_refusal(error: psycopg2.OperationalError) -> CredentialsRejected | DatabaseUnavailable:
+def explain_refusal(error: Exception) -> CredentialsRejected | DatabaseUnavailable:
     """Tell a wrong account from a server that is away; libpq gives no code for a failed connection, only words."""
     words = " ".join(str(error).split())
     if any(sign in words for sign in ("password", "authentication", "pg_hba.conf", "role ", "permission denied")):

@@ -95,6 +95,7 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
             if isinstance(obj, SliceStream):
                 # Its slices may be parts of a partition, or none at all.
                 tally.hold(self._rows_by_day(whole))
+            self.finish(context, spec, tally)
             report(context, spec, tally)
 
     def load_input(self, context: dg.InputContext) -> object:
@@ -143,6 +144,10 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
 
     def record(self, context: dg.OutputContext, transaction: Transaction, written: Written) -> None:
         """Called inside the transaction, before its commit: what a project notes of a write."""
+
+    def finish(self, context: dg.OutputContext, spec: TableSpec, tally: Tally) -> None:
+        """Called when every slice is committed, before the output is reported: what a project does with the rows next.
+        An error that may pass has the step tried again."""
 
     def write(self, context: dg.OutputContext, whole: TableSlice, write: SliceWrite) -> Written:
         """Replaces one slice in one transaction; a slice that would not change is left alone."""

@@ -49,6 +49,11 @@ class Transaction:
         with self._connection.cursor() as cursor:
             cursor.adbc_ingest(table.name, rows, mode="append", db_schema_name=table.schema)
 
+    def stage(self, name: str, rows: pa.Table) -> None:
+        """Puts Arrow rows into a new temporary table, which goes with the connection."""
+        with self._connection.cursor() as cursor:
+            cursor.adbc_ingest(name, rows, mode="create", temporary=True)
+
     def commit(self) -> None:
         """Makes it so; what follows is a new transaction."""
         self._connection.commit()

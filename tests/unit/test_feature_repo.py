@@ -3,13 +3,16 @@
 import ast
 import importlib
 import re
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 
 import pandera.pandas as pa
 import pytest
@@ -17,9 +20,19 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from assets_pkg.commands.feast import FEATURE_LAYER, REPOSITORY, SCHEMA, _on_loopback
+from assets_pkg.commands.feast import REPOSITORY, _on_loopback
+from resources.errors import ConfigurationError
+from resources.feast.configuration import (
+    REGISTRY_SCHEMA,
+    OnlineStore,
+    as_json,
+    online_store,
+    repo_config,
+    repository,
+)
 from schemas.base import NullableBool, NullableInt, TableModel, Text, UtcTimestamp
-from schemas.table_spec import TableSpec
+from schemas.feature_set import FeatureSet
+from schemas.table_spec import Served, TableSpec
 from schemas.tables import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +71,7 @@ WIND = TableSpec(
     time_column="at",
     origin=("line_no",),
     known_at="heard_at",
+    served=Served(view="wind_as_served", ttl=timedelta(hours=6), version=3),
 )
 
 
@@ -67,6 +81,12 @@ def definitions() -> ModuleType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return importlib.import_module("feature_repo.definitions")
+
+
+@pytest.fixture(scope="module")
+def objects(definitions: ModuleType) -> ModuleType:
+    """The module that makes the objects."""
+    return importlib.import_module("feature_repo.objects")
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +102,11 @@ def found(definitions: ModuleType) -> dict[str, list[Any]]:
 
 def test_each_feature_table_has_one_source_view_and_service(found: dict[str, list[Any]]) -> None:
     assert FEATURE_TABLES
-    names = [spec.name for spec in FEATURE_TABLES]
+    names = sorted(spec.served.view for spec in FEATURE_TABLES if spec.served)
     assert sorted(view.name for view in found["FeatureView"]) == names
     assert sorted(service.name for service in found["FeatureService"]) == names
-    assert sorted(source.name for source in found["PostgreSQLSource"]) == [spec.qualified for spec in FEATURE_TABLES]
+    tables = sorted(spec.qualified for spec in FEATURE_TABLES)
+    assert sorted(source.name for source in found["PostgreSQLSource"]) == tables
     assert set(found) == {"Entity", "FeatureView", "FeatureService", "PostgreSQLSource"}
 
 
@@ -93,7 +114,10 @@ def test_each_feature_table_has_one_source_view_and_service(found: dict[str, lis
 def test_a_view_is_the_models_columns_with_their_types_and_descriptions(
     found: dict[str, list[Any]], spec: TableSpec
 ) -> None:
-    view = next(view for view in found["FeatureView"] if view.name == spec.name)
+    assert spec.served
+    view = next(view for view in found["FeatureView"] if view.name == spec.served.view)
+    assert view.ttl == spec.served.ttl
+    assert view.tags["version"] == str(spec.served.version)
     columns = dict(spec.model.to_schema().columns)
     assert view.batch_source.timestamp_field == spec.time_column
     assert view.batch_source.created_timestamp_column == "known_at"
@@ -120,12 +144,12 @@ def test_a_service_serves_every_feature_of_its_view(found: dict[str, list[Any]])
         assert [field.name for field in projection.features] == [field.name for field in view.features]
 
 
-def test_any_feature_table_becomes_feast_objects(definitions: ModuleType) -> None:
+def test_any_served_table_becomes_feast_objects(objects: ModuleType) -> None:
     entities: dict[str, Any] = {}
     for spec in FEATURE_TABLES:
-        definitions.feast_objects(spec, entities)
+        objects.objects_of(spec, entities)
     shared = entities["location_id"]
-    *keys, source, view, service = definitions.feast_objects(WIND, entities)
+    *keys, source, view, service = objects.objects_of(WIND, entities)
     assert keys == [shared, entities["height_m"]]
     assert keys[0] is shared
     assert (keys[1].join_key, keys[1].value_type.name, keys[1].description) == (
@@ -142,48 +166,78 @@ def test_any_feature_table_becomes_feast_objects(definitions: ModuleType) -> Non
         "sector": ("String", "N, E, S or W"),
         "seen_at": ("UnixTimestamp", "last look"),
     }
-    assert view.ttl > timedelta(0)
-    assert service.name == "wind"
+    assert (view.name, view.ttl, view.tags["version"]) == ("wind_as_served", timedelta(hours=6), "3")
+    assert service.name == "wind_as_served"
 
 
-def test_a_feature_table_without_a_time_column_is_refused(definitions: ModuleType) -> None:
-    timeless = TableSpec(schema="features", name="timeless", model=Wind, key=("location_id",), known_at="heard_at")
-    with pytest.raises(ValueError, match=r"features\.timeless: a feature table needs a time column"):
-        definitions.feast_objects(timeless, {})
+def test_a_table_that_is_not_served_is_refused(objects: ModuleType) -> None:
+    with pytest.raises(ValueError, match=r"features\.wind is not served"):
+        objects.objects_of(replace(WIND, served=None))
 
 
-def test_the_definitions_import_schemas_and_feast_only() -> None:
-    packages = {name.split(".")[0] for name in _imports(REPOSITORY / "definitions.py")}
-    assert packages - set(sys.stdlib_module_names) == {"feast", "schemas"}
-    assert [path.name for path in sorted(REPOSITORY.glob("*.py"))] == ["__init__.py", "definitions.py"]
-    assert list(_imports(REPOSITORY / "__init__.py")) == []
+def test_feature_sets_become_services_of_their_members(objects: ModuleType) -> None:
+    view = "air_quality_hourly"
+    sets = [
+        FeatureSet(name="few", view=view, members=("pm25_ugm3", "aqi")),
+        FeatureSet(name="of_a_view_that_is_gone", view="gone", members=("aqi",)),
+        FeatureSet(name="of_a_feature_that_is_gone", view=view, members=("aqi", "gone")),
+    ]
+    added = set(objects.declared(sets=sets)) - set(objects.declared())
+    assert added == {"FeatureService few"}
+    (projection,) = objects.declared(sets=sets)["FeatureService few"].feature_view_projections
+    assert (projection.name, {field.name for field in projection.features}) == (view, {"pm25_ugm3", "aqi"})
 
 
-def test_nobody_else_imports_feast_or_its_definitions() -> None:
+def test_without_a_database_there_are_no_stored_sets(definitions: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PGDATABASE", "PGSERVICE"):
+        monkeypatch.delenv(name, raising=False)
+    assert definitions.feature_sets() == []
+
+
+def test_the_definitions_import_no_more_than_they_need() -> None:
+    foreign = {
+        path.name: {name.split(".")[0] for name in _imports(path)} - set(sys.stdlib_module_names)
+        for path in REPOSITORY.glob("*.py")
+    }
+    assert foreign == {
+        "__init__.py": set(),
+        "definitions.py": {"psycopg", "sqlalchemy", "feature_repo", "schemas"},
+        "objects.py": {"feast", "schemas"},
+    }
+
+
+def test_nobody_else_imports_feast_when_it_is_loaded() -> None:
+    """Whoever is loaded with the definitions imports Feast in a function, or in a module of those Feast loads."""
+    with_feast = {"online_stores.py", "newest_wins.py", "encoding.py", "offline_store.py"}
     offenders = [
         str(path.relative_to(ROOT))
         for package in ("schemas", "resources", "assets_pkg")
         for path in sorted((ROOT / package).rglob("*.py"))
-        if {name.split(".")[0] for name in _imports(path)} & {"feast", "feature_repo"}
+        if {name.split(".")[0] for name in _imports_at_load(path)} & {"feast", "feature_repo"}
     ]
-    assert offenders == []
+    assert {path for path in offenders if not path.startswith("resources/feast/")} == set()
+    assert {Path(path).name for path in offenders} <= with_feast
+
+
+def test_loading_the_definitions_does_not_load_feast() -> None:
+    code = "import assets_pkg.definitions, sys; assert not {'feast', 'redis'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_file_names_few_variables_and_documents_each() -> None:
     lines = (REPOSITORY / "feature_store.yaml").read_text().splitlines()
     comments = " ".join(line for line in lines if line.lstrip().startswith("#"))
     used = set(re.findall(r"\$\{(.*?)\}", "\n".join(line for line in lines if not line.lstrip().startswith("#"))))
-    assert used == {"PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "TIDEMARK_HOME"}
+    assert used == {"PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "TIDEMARK_ONLINE_STORE"}
     assert [name for name in used if name not in comments.split()] == []
 
 
-def test_the_command_and_the_repository_agree_on_schemas(
-    definitions: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_code_and_the_repository_agree_on_schemas(monkeypatch: pytest.MonkeyPatch) -> None:
     config = _load(monkeypatch, PGPASSWORD="")
-    assert config.offline_store.db_schema == SCHEMA
-    assert config.registry.path.endswith(f"search_path%3D{SCHEMA}")
-    assert definitions.FEATURE_LAYER == FEATURE_LAYER
+    assert config.offline_store.db_schema == REGISTRY_SCHEMA
+    assert config.registry.path.endswith(f"search_path%3D{REGISTRY_SCHEMA}")
+    assert repository("feature_repo.objects") == REPOSITORY
 
 
 @given(secret=st.text(st.characters(categories=("L", "N", "P", "S", "Zs"), codec="utf-8"), max_size=20))
@@ -198,6 +252,62 @@ def test_a_password_reaches_feast_as_it_is(monkeypatch: pytest.MonkeyPatch, secr
     assert config.registry.path == _load(monkeypatch, PGPASSWORD="").registry.path
     assert (config.offline_store.host, config.offline_store.port) == ("/run/a folder", 5433)
     assert config.online_store.path == "/home/a folder/feast_online.db"
+
+
+@given(secret=st.text(st.characters(categories=("L", "N", "P", "S", "Zs"), codec="utf-8"), min_size=1, max_size=20))
+@example(secret='it\'s "#1": ${HOME} $HOME @/:? %40 \\n - |')
+@example(secret="0123,x=1")
+@example(secret="\U0001f511")
+@hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_an_online_stores_password_reaches_it_as_it_is(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    url = f"redis://me:{quote(secret, safe='')}@cache:6380/2"
+    told = online_store(url, home="", variables={})
+    assert _load(monkeypatch, told, PGPASSWORD="").online_store.url == url
+    given_url = f"postgresql://me:{quote(secret, safe='')}@db:5433/serving?sslmode=require"
+    config = _load(monkeypatch, online_store(given_url, home="", variables={}), PGPASSWORD="").online_store
+    assert (config.password, config.port, config.sslmode) == (secret, 5433, "require")
+
+
+def test_code_builds_what_the_command_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the registry's address: in code it is the whole URL, and no variable is set."""
+    read = _load(monkeypatch, PGPASSWORD="it's")
+    variables = {**ADDRESS, "PGPASSWORD": "it's"}
+    for name in variables:
+        monkeypatch.delenv(name)
+    built = repo_config(
+        "feature_repo.objects",
+        url="postgresql://me:it%27s@/a%20b?host=/run/a%20folder&port=5433&options=-cjit%3Doff",
+        variables=variables,
+        store=SQLITE,
+    )
+    assert built.online_store == read.online_store
+    assert built.offline_store == read.offline_store
+    assert built.registry.path.startswith("postgresql+psycopg://me:it%27s@/a b?")
+    assert "-cjit%3Doff+-csearch_path%3Dfeast" in built.registry.path
+    assert built.registry.model_dump(exclude={"path"}) == read.registry.model_dump(exclude={"path"})
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("", "sqlite:/home/me/feast_online.db"),
+        ("redis://u:secret@cache", "redis://cache:6379/0"),
+        ("rediss://:secret@cache:7000/4", "rediss://cache:7000/4"),
+        ("postgres", "postgres"),
+        ("postgresql://u:secret@db/serving", "postgresql://db:5432/serving"),
+    ],
+)
+def test_an_online_stores_name_has_no_secret(url: str, name: str) -> None:
+    assert online_store(url, home="/home/me", variables={**ADDRESS, "PGPASSWORD": "secret"}).name == name
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:secret@db/x", "redis://:secret@", "secret", "postgresql://", "redis://:secret@h/x"]
+)
+def test_an_online_store_nobody_knows_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="TIDEMARK_ONLINE_STORE_URL must read") as refused:
+        online_store(url, home="/home/me", variables=ADDRESS)
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -216,15 +326,27 @@ def test_the_ui_listens_on_this_machine_only_unless_told(given_arguments: list[s
     assert _on_loopback(given_arguments) == told
 
 
-def _load(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Any:
+ADDRESS = {"PGHOST": "/run/a folder", "PGPORT": "5433", "PGDATABASE": "a b", "PGUSER": "me"}
+SQLITE = online_store("", home="/home/a folder", variables={})
+
+
+def _load(monkeypatch: pytest.MonkeyPatch, store: OnlineStore = SQLITE, **variables: str) -> Any:
     """Feast's configuration as it reads it from the file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        repo_config = importlib.import_module("feast.repo_config")
-    address = {"PGHOST": "/run/a folder", "PGPORT": "5433", "PGDATABASE": "a b", "PGUSER": "me"}
-    for name, value in {**address, "TIDEMARK_HOME": "/home/a folder", **variables}.items():
+        found = importlib.import_module("feast.repo_config")
+    for name, value in {**ADDRESS, "TIDEMARK_ONLINE_STORE": as_json(store), **variables}.items():
         monkeypatch.setenv(name, value)
-    return repo_config.load_repo_config(REPOSITORY, REPOSITORY / "feature_store.yaml")
+    return found.load_repo_config(REPOSITORY, REPOSITORY / "feature_store.yaml")
+
+
+def _imports_at_load(path: Path) -> Iterator[str]:
+    """The imports of a module itself: not in a function, not for type checkers only."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
 
 
 def _imports(path: Path) -> Iterator[str]:
