@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from schemas.datasets import OPENAQ
 from schemas.declared_files import file_datasets
 from schemas.delivery_tables import DELIVERY_FEATURES
+from schemas.feature_selection import FEATURE_STORE, selection_tables
 from schemas.features import AirQualityHourly
 from schemas.file_tables import tables_of
 from schemas.quality import AirQualityReport, FeatureParity
@@ -116,9 +117,6 @@ DATA_TABLES = (
 SERVED = [spec for spec in DATA_TABLES.values() if spec.served]
 """The feature tables that are served."""
 
-FEATURE_STORE = "feature_store"
-"""Group of the tables that are about all served features together: they run by the clock, and are never stale."""
-
 FEATURE_PARITY = TableSpec(
     schema="quality",
     name="feature_parity",
@@ -131,7 +129,12 @@ FEATURE_PARITY = TableSpec(
     chunk=timedelta(days=365),
 )
 
-TABLES = DATA_TABLES | {FEATURE_PARITY.qualified: FEATURE_PARITY}
+SELECTION_TABLES = {spec.qualified: spec for spec in selection_tables(DATA_TABLES.values())}
+"""What is found out about the features of all datasets."""
+
+IMPORTANCE, FEATURE_SETS, FEATURE_SCALING = SELECTION_TABLES.values()
+
+TABLES = DATA_TABLES | SELECTION_TABLES | {FEATURE_PARITY.qualified: FEATURE_PARITY}
 
 
 def stale_after(table: str, day: date, *, today: date) -> Iterator[tuple[str, date]]:

@@ -11,8 +11,9 @@ import dagster as dg
 import pandas as pd
 
 from assets_pkg.dagster_types import table_options
+from assets_pkg.drawing import as_markdown
 from assets_pkg.partitions import OPENAQ_DAILY, pieces
-from assets_pkg.quality.pictures import as_markdown, day_picture, report_table, score_picture
+from assets_pkg.quality.pictures import day_picture, report_table, score_picture
 from assets_pkg.quality.transforms import ACTIVE_LOOK_BACK, daily_report
 from resources.catalog.resource import CatalogResource
 from resources.timescale.slices import SliceStream, SliceWrite, TableReader

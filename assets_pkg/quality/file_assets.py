@@ -11,11 +11,11 @@ import dagster as dg
 import pandas as pd
 
 from assets_pkg.dagster_types import table_options
+from assets_pkg.drawing import as_markdown
 from assets_pkg.partitions import event_days, pieces
 from assets_pkg.quality.assets import PICTURES_PER_RUN
 from assets_pkg.quality.file_pictures import dataset_picture
 from assets_pkg.quality.file_report import report_of
-from assets_pkg.quality.pictures import as_markdown
 from resources.catalog.resource import CatalogResource
 from resources.timescale.slices import SliceStream, SliceWrite, TableReader
 from schemas.file_dataset import FileDataset

@@ -1,7 +1,7 @@
 """Pictures of a dataset of files for the Dagster UI: what led up to a day, and what became of its rows.
 
 Belongs here: how a day of such a dataset looks. Does not belong here: what is counted (`file_report.py`), the style all
-pictures share (`drawing.py`), Dagster, files.
+pictures share (`assets_pkg/drawing.py`), Dagster, files.
 """
 
 from datetime import date, timedelta
@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assets_pkg.quality.drawing import (
+from assets_pkg.drawing import (
     FAINT,
-    IMPUTED,
     INK,
     LEFT,
     LINE_COLOURS,
-    MARKS,
-    MAX_PANELS,
     RIGHT,
     SOFT,
     blank_figure,
@@ -27,6 +24,7 @@ from assets_pkg.quality.drawing import (
     png,
     soften,
 )
+from assets_pkg.quality.drawing import IMPUTED, MARKS, MAX_PANELS
 from schemas.file_dataset import FileDataset, Metric
 from schemas.timeseries import Flag
 from schemas.window import ONE_DAY, Window, midnight

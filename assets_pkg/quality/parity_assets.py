@@ -21,8 +21,9 @@ from resources.timescale import sql
 from resources.timescale.resource import TimescaleResource
 from resources.timescale.slices import SliceStream, SliceWrite
 from schemas.catalog_features import FEATURE_PENDING
+from schemas.feature_selection import FEATURE_STORE
 from schemas.table_spec import TableSpec
-from schemas.tables import FEATURE_PARITY, FEATURE_STORE, SERVED
+from schemas.tables import FEATURE_PARITY, SERVED
 from schemas.window import Window, midnight
 
 KEYS_PER_VIEW = 500

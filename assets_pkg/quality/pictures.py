@@ -6,8 +6,6 @@ The same input gives the same bytes. Matplotlib is imported when the first pictu
 longer than a picture, and only its objects are used: no pyplot, so nothing is shared between threads.
 """
 
-import base64
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -15,25 +13,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from assets_pkg.quality.drawing import (
+from assets_pkg.drawing import (
     FAINT,
-    IMPUTED,
     INK,
     LEFT,
     LINE_COLOURS,
-    MARKS,
-    MAX_PANELS,
     NO_VALUE,
     OTHERS,
     RIGHT,
     SOFT,
     blank_figure,
+    escaped,
     listed,
     percent,
     plain,
     png,
     soften,
 )
+from assets_pkg.quality.drawing import IMPUTED, MARKS, MAX_PANELS
 from schemas.datasets import OPENAQ
 from schemas.window import Window, midnight
 
@@ -137,11 +134,6 @@ def score_picture(report: pd.DataFrame) -> bytes:
     return png(figure)
 
 
-def as_markdown(png: bytes, alt: str) -> str:
-    """The picture as Markdown that carries it inside: `![alt](data:image/png;base64,...)`."""
-    return f"![{_escaped(alt)}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})"
-
-
 def report_table(report: pd.DataFrame) -> str:
     """The rows of `schemas.quality.AirQualityReport` of one day as a Markdown table, the lowest score first.
 
@@ -160,7 +152,7 @@ def report_table(report: pd.DataFrame) -> str:
             ", ".join(flags),
             "closed" if row["is_ledger_closed"] else "NOT closed",
         ]
-        lines.append(f"| {' | '.join(map(_escaped, cells))} |")
+        lines.append(f"| {' | '.join(map(escaped, cells))} |")
     if (more := len(ordered) - MAX_TABLE_ROWS) > 0:
         lines += ["", f"and {more:,} more, none with a lower score"]
     return "\n".join(lines)
@@ -376,8 +368,3 @@ def _scores_in_words(means: "pd.Series[float]", shown: int, days_per_column: int
 def _number(value: float) -> str:
     """A measured value in at most four digits or whole thousands, whichever is longer."""
     return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
-
-
-def _escaped(text: str) -> str:
-    """The text as it stands, on one line, inside a Markdown table or the brackets of an image."""
-    return re.sub(r"([\\`*_\[\]<>|&~])", r"\\\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""A dataset with a source in the graph: what is staged of a database, by day, and what is not lost when it misbehaves."""
+"""A dataset with a source in the graph: what is staged of a database, by day, and what is not lost when it fails."""
 
 from collections.abc import Iterator
 from dataclasses import replace

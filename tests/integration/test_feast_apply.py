@@ -145,7 +145,7 @@ def test_apply_registers_the_table_in_feasts_own_schema(stage: Stage) -> None:
     assert "Created feature view air_quality_hourly" in stage.printed
     assert "air_quality_hourly" in stage.run("feature-views", "list")
     views = {row[0] for row in stage.tables()["feature_views"]}
-    assert views == {spec.name for spec in TABLES.values() if spec.schema == "features"}
+    assert views == {spec.name for spec in TABLES.values() if spec.served}
     with psycopg.connect(stage.url) as connection:
         assert connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall() == []
     assert (stage.settings.home / "feast_online.db").is_file()

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from assets_pkg.quality.drawing import MAX_PANELS, WIDTH_PX
+from assets_pkg.drawing import WIDTH_PX
+from assets_pkg.quality.drawing import MAX_PANELS
 from assets_pkg.quality.file_pictures import SHOWN_DAYS, dataset_picture
 from schemas.base import conform, empty
 from schemas.file_dataset import FileDataset

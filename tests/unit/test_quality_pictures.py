@@ -14,9 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from assets_pkg.drawing import WIDTH_PX, as_markdown
 from assets_pkg.quality import pictures
-from assets_pkg.quality.drawing import WIDTH_PX
-from assets_pkg.quality.pictures import as_markdown, day_picture, report_table, score_picture
+from assets_pkg.quality.pictures import day_picture, report_table, score_picture
 from assets_pkg.quality.transforms import daily_report
 from schemas.base import conform, empty
 from schemas.quality import AirQualityReport
