@@ -49,6 +49,11 @@ class Transaction:
         with self._connection.cursor() as cursor:
             cursor.adbc_ingest(table.name, rows, mode="append", db_schema_name=table.schema)
 
+    def copy_temporary(self, name: str, rows: pa.Table) -> None:
+        """Creates a temporary table of the rows, which ends with the connection; replaces the one of that name."""
+        with self._connection.cursor() as cursor:
+            cursor.adbc_ingest(name, rows, mode="replace", temporary=True)
+
     def commit(self) -> None:
         """Makes it so; what follows is a new transaction."""
         self._connection.commit()

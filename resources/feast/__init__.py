@@ -1,0 +1,1 @@
+"""Feast: stores, registry, serving."""
