@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dotenv import load_dotenv
 
+from assets_pkg.commands.training_set_arguments import add_training_set
 from resources.errors import TidemarkError
 from resources.wiring import PROJECT_ROOT, Settings, settings
 
@@ -103,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     feast.add_argument("arguments", nargs=argparse.REMAINDER, help="what Feast is told, e.g. apply")
     feast.set_defaults(run=_feast)
 
-    for command in (up, down, backfill, quarantine, replay, propose, status, doctor, feast):
+    training_set = add_training_set(commands, _settings)
+
+    for command in (up, down, backfill, quarantine, replay, propose, status, doctor, feast, training_set):
         command.add_argument("--demo", action="store_true", help="on the demo's database and data")
     return parser
 

@@ -33,7 +33,7 @@ from feast.repo_config import RepoConfig
 from feast.type_map import feast_value_type_to_pa
 from psycopg.conninfo import make_conninfo
 from pydantic import AfterValidator
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from resources.errors import ContractBroken
 from resources.feast.as_of import FeatureRows, as_of, text_of
@@ -144,7 +144,7 @@ class TidemarkOfflineStore(PostgreSQLOfflineStore):
         created = source.created_timestamp_column
         written = sa.table(WRITTEN, *map(sa.column, table.column_names))
         newest_first = [written.c[created].desc().nulls_last()] if created in table.column_names else []
-        rows = sa.select(written).distinct(*(written.c[name] for name in key))
+        rows = sa.select(written).ext(distinct_on(*(written.c[name] for name in key)))
         rows = rows.order_by(*(written.c[name] for name in key), *newest_first)
         target = _raw(source.get_table_query_string(), table.column_names)
         upsert = insert(target).from_select(table.column_names, rows)

@@ -16,6 +16,7 @@ import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from resources.errors import ContractBroken
 from resources.timescale import sql
@@ -116,7 +117,7 @@ def later_than(spec: TableSpec, instant: datetime) -> sa.Select:
     key = [past.c[name] for name in spec.key]
     return (
         sa.select(*(past.c[name] for name in (*spec.columns, EXISTED)))
-        .distinct(*key)
+        .ext(distinct_on(*key))
         .where(past.c[SUPERSEDED_AT] > sa.literal(instant, sa.DateTime(timezone=True)))
         .order_by(*key, past.c[SUPERSEDED_AT])
     )
