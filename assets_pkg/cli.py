@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dotenv import load_dotenv
 
+from assets_pkg.commands.training_set_arguments import add_training_set
 from resources.errors import TidemarkError
 from resources.wiring import PROJECT_ROOT, Settings, settings
 
@@ -108,7 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("--port", type=int, help="port (default: TIDEMARK_SERVING_PORT or 6566)")
     serving.set_defaults(run=_serve)
 
-    for command in (up, down, backfill, quarantine, replay, propose, status, doctor, feast, serving):
+    training_set = add_training_set(commands, _settings)
+
+    for command in (up, down, backfill, quarantine, replay, propose, status, doctor, feast, serving, training_set):
         command.add_argument("--demo", action="store_true", help="on the demo's database and data")
     return parser
 

@@ -32,6 +32,7 @@ from resources.timescale.capabilities import Capabilities, read_capabilities
 from resources.timescale.changes import Changes, rows_by_day, settle
 from resources.timescale.continuous_aggregates import refresh
 from resources.timescale.contract import broken_rows, summary
+from resources.timescale.history import history_of, keep
 from resources.timescale.report import Tally, report
 from resources.timescale.resource import TimescaleResource, Transaction, engine_of, translated_sqlalchemy
 from resources.timescale.slices import BatchWrite, SliceStream, SliceWrite, TableReader, hand_over
@@ -162,6 +163,8 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
             old = from_arrow(transaction.fetch(sql.select(table_slice, ordered=False)), spec.model)
             rows, changes = settle(old, write.rows, spec)
             if changes:
+                if spec.keeps_history:
+                    keep(transaction, spec, before=old, after=rows, superseded=changes.superseded)
                 if len(old):
                     transaction.execute(sql.delete(table_slice))
                 transaction.copy(sql.table_of(spec), to_arrow(rows, spec.model))
@@ -176,8 +179,14 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
         return written
 
     def stream(self, context: dg.OutputContext, whole: TableSlice, write: BatchWrite) -> Streamed:
-        """Replaces one slice by Arrow batches in one transaction."""
+        """Replaces one slice by Arrow batches in one transaction.
+
+        Raises:
+            ContractBroken: the table keeps history, which takes comparing.
+        """
         spec = whole.spec
+        if spec.keeps_history:
+            raise ContractBroken(f"{spec.qualified} keeps history: write it by frames, batches are not compared")
         table_slice = whole.narrowed(write.window, write.units)
         self._ensure(spec)
         with self.timescale.transaction() as transaction:
@@ -210,7 +219,8 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
         with self.timescale.connect() as connection:
             ensure(connection, spec, capabilities)
         with translated_sqlalchemy():
-            policies.apply(engine_of(self.timescale.url()), [spec], capabilities)
+            kept = [spec, history_of(spec)] if spec.keeps_history else [spec]
+            policies.apply(engine_of(self.timescale.url()), kept, capabilities)
         self._ensured.add(spec.qualified)
 
     def _refresh_aggregates(self, spec: TableSpec, whole: TableSlice) -> None:

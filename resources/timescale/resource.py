@@ -50,9 +50,9 @@ class Transaction:
             cursor.adbc_ingest(table.name, rows, mode="append", db_schema_name=table.schema)
 
     def stage(self, name: str, rows: pa.Table) -> None:
-        """Puts Arrow rows into a new temporary table, which goes with the connection."""
+        """Puts Arrow rows into a temporary table, which goes with the connection; replaces the one of that name."""
         with self._connection.cursor() as cursor:
-            cursor.adbc_ingest(name, rows, mode="create", temporary=True)
+            cursor.adbc_ingest(name, rows, mode="replace", temporary=True)
 
     def commit(self) -> None:
         """Makes it so; what follows is a new transaction."""

@@ -179,7 +179,7 @@ def in_window(column: sa.ColumnElement[object], window: Window, closed: str) -> 
 def render(statement: sa.Executable) -> tuple[str, tuple[object, ...]]:
     """Text with `$n` placeholders and the values to bind, for the Arrow driver."""
     compiled = statement.compile(dialect=ARROW_DIALECT)  # type: ignore[attr-defined]
-    names = compiled.positiontup or ()
+    names = getattr(compiled, "positiontup", None) or ()  # DDL binds nothing
     return str(compiled), tuple(compiled.params[name] for name in names)
 
 

@@ -11,16 +11,20 @@ from sqlalchemy.dialects import postgresql
 from resources.errors import ContractBroken
 from resources.timescale import sql
 from resources.timescale.capabilities import Capabilities
+from resources.timescale.history import history_of
 from resources.timescale.policies import hypertable_statements
 from schemas.table_spec import TableSpec
 
 
 def ensure(connection: sa.Connection, spec: TableSpec, capabilities: Capabilities) -> None:
-    """Creates the table, or adds the nullable columns it lacks; one process at a time.
+    """Creates the table, or adds the nullable columns it lacks; one process at a time. So too the table of its past,
+    where it keeps one.
 
     Raises:
         ContractBroken: a column has another type, or a new column may not be null while the table has rows.
     """
+    if spec.keeps_history:
+        ensure(connection, history_of(spec), capabilities)
     table = sql.table_of(spec)
     connection.execute(sql.lock([f"{spec.qualified}/ddl"]))
     inspector = sa.inspect(connection)
