@@ -13,6 +13,7 @@ from assets_pkg import checks
 from assets_pkg.automation import build_jobs, build_schedule
 from assets_pkg.features import assets as features
 from assets_pkg.features.file_assets import build_features_asset
+from assets_pkg.features.series_wide_assets import build_series_wide_asset
 from assets_pkg.file_checks import file_checks
 from assets_pkg.file_sensor import build_landing_sensor
 from assets_pkg.quality import assets as quality
@@ -38,6 +39,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             *dg.load_assets_from_modules([staging, timeseries, features, quality]),
             *(asset for name, tables in declared.items() for asset in _file_assets(file_datasets()[name], tables)),
             undeclared_files,
+            build_series_wide_asset(),
         ],
         asset_checks=[*checks.all_checks(), *file_checks(declared.values())],
         jobs=[*build_jobs(), file_retention],

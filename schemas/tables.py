@@ -11,6 +11,7 @@ from schemas.declared_files import file_datasets
 from schemas.features import AirQualityHourly
 from schemas.file_tables import tables_of
 from schemas.quality import AirQualityReport
+from schemas.series_wide import DeclaredSeries, wide_table
 from schemas.source_tables import source_datasets, sourced_tables
 from schemas.staging import OpenaqMeasurements
 from schemas.table_spec import Aggregate, Prediction, Read, Served, TableSpec
@@ -104,10 +105,19 @@ OPENAQ_TABLES = {
     spec.qualified: spec for spec in (OPENAQ_MEASUREMENTS, AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT)
 }
 
+SERIES = {OPENAQ.name: DeclaredSeries(table=AIR_QUALITY, entities=("location_id",), metric="parameter")} | {
+    name: DeclaredSeries(table=tables_of(name).series, entities=dataset.entities, metric="metric")
+    for name, dataset in file_datasets().items()
+}
+"""The series of every dataset that has some, by its name."""
+
+SERIES_WIDE = wide_table(SERIES.values())
+
 TABLES = (
     OPENAQ_TABLES
     | {spec.qualified: spec for dataset in source_datasets().values() for spec in sourced_tables(dataset)}
     | {spec.qualified: spec for name in file_datasets() for spec in tables_of(name)}
+    | {SERIES_WIDE.qualified: SERIES_WIDE}
 )
 
 

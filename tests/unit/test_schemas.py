@@ -191,7 +191,7 @@ def test_what_is_stale_after_a_change_is_what_reads_it(spec: TableSpec, changed:
         (reader.qualified, day)
         for reader in SPECS
         for read in reader.reads
-        if read.table == spec.qualified and not read.by_event
+        if read.table == spec.qualified and read.marks and not read.by_event
         for day in (changed + timedelta(days=n) for n in range(-60, 61))
         if day <= TODAY
         if day - read.before <= changed <= day + read.after
