@@ -111,7 +111,23 @@ def features_of_day(series: pd.DataFrame, day: date, window_days: int) -> DayFea
     return DayFeatures(day, values.set_axis(known_at.index), known_at)
 
 
-def verdict_of(metric: str, pool: Sequence[DayFeatures], series: pd.DataFrame) -> Verdict | None:
+def targets_of(series: pd.DataFrame) -> pd.DataFrame:
+    """What features are held against: the mean of each series over the day after.
+
+    Args:
+        series: what `long_series` gives.
+
+    Returns:
+        Indexed by metric, entity and `day`, the midnight at which the day begins that the target follows: `target` and
+        `target_known_at`, when the newest value behind it became known.
+    """
+    before = series.assign(day=series["day"] - ONE_DAY)
+    return before.groupby([*SERIES, "day"], sort=True).agg(
+        target=("value", "mean"), target_known_at=("known_at", "max")
+    )
+
+
+def verdict_of(metric: str, pool: Sequence[DayFeatures], targets: pd.DataFrame) -> Verdict | None:
     """Which features of the metric go with its mean of the following day, over the entity-days of the pool.
 
     tsfresh's own selection: per feature Kendall's tau (two-valued ones: Mann-Whitney), over all of them the procedure
@@ -121,44 +137,52 @@ def verdict_of(metric: str, pool: Sequence[DayFeatures], series: pd.DataFrame) -
 
     Args:
         pool: the days up to the one the verdict is about, which is the last of them.
-        series: what `long_series` gives, to the end of the day after the last at least.
+        targets: what `targets_of` gives, of these days at least; others are ignored.
 
     Returns:
-        None if nothing can be tested: on the day after the last the metric has no value, the pool has fewer than
+        None if nothing can be tested: after the last day the metric has no value yet, the pool has fewer than
         `LEAST_PAIRS` pairs, or all targets are equal. A feature with fewer than two different values has no p-value
         and is not selected.
     """
     from tsfresh.feature_selection.relevance import calculate_relevance_table
     from tsfresh.utilities.dataframe_functions import impute
 
-    of_metric = series[(series["metric"] == metric).to_numpy()]
-    by_day = of_metric.groupby(["day", "entity"], sort=True).agg(target=("value", "mean"), known_at=("known_at", "max"))
-    matrices, targets = [], []
-    for one in pool:
-        following = pd.Timestamp(midnight(one.day + ONE_DAY))
-        known = by_day.loc[[following]].droplevel("day") if following in by_day.index else by_day.iloc[:0]
-        if one.day == pool[-1].day and known.empty:
-            return None
-        if metric not in one.values.index:
-            continue
-        pairs = one.values.loc[metric].join(known.rename(columns={"known_at": "target_known_at"}), how="inner")
-        own = one.known_at.loc[metric].reindex(pairs.index)
-        matrices.append(pairs.drop(columns=["target", "target_known_at"]))
-        targets.append(pairs[["target", "target_known_at"]].assign(own_known_at=own))
-    features = pd.concat(matrices, ignore_index=True) if matrices else pd.DataFrame()
-    if len(features) < LEAST_PAIRS:
+    if not has_target(pool[-1].day, targets, metric):
         return None
-    target = pd.concat(targets, ignore_index=True)
-    if target["target"].nunique() < 2:
+    paired = [_pairs(metric, one, targets) for one in pool if metric in one.values.index]
+    pairs = pd.concat([features for features, _ in paired], ignore_index=True) if paired else pd.DataFrame()
+    if len(pairs) < LEAST_PAIRS:
         return None
-    table = pd.DataFrame({"p_value": np.nan, "is_selected": False}, index=features.columns)
-    tested = features.dropna(axis="columns", how="all")
+    outcome = pd.concat([targets for _, targets in paired], ignore_index=True)
+    if outcome["target"].nunique() < 2:
+        return None
+    table = pd.DataFrame({"p_value": np.nan, "is_selected": False}, index=pairs.columns)
     found = calculate_relevance_table(
-        impute(tested.copy()), target["target"], ml_task="regression", n_jobs=0, fdr_level=FDR_LEVEL
+        impute(pairs.dropna(axis="columns", how="all").copy()),
+        outcome["target"],
+        ml_task="regression",
+        n_jobs=0,
+        fdr_level=FDR_LEVEL,
     )
     table.loc[found.index, "p_value"] = found["p_value"].astype("float64")
     table.loc[found.index, "is_selected"] = found["relevant"].astype(bool)
-    return Verdict(table, target[["target_known_at", "own_known_at"]].max().max())
+    return Verdict(table, outcome[["target_known_at", "known_at"]].max().max())
+
+
+def has_target(day: date, targets: pd.DataFrame, metric: str | None = None) -> bool:
+    """Whether any series (of the metric) has a value on the day after."""
+    known = targets if metric is None else targets[targets.index.get_level_values("metric") == metric]
+    return pd.Timestamp(midnight(day)) in known.index.get_level_values("day")
+
+
+def _pairs(metric: str, features: DayFeatures, targets: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The features of the entities that have a target, and these targets with the features' `known_at`."""
+    of_metric = features.values.loc[metric]
+    wanted = pd.MultiIndex.from_product(
+        [[metric], of_metric.index, [pd.Timestamp(midnight(features.day))]], names=targets.index.names
+    )
+    known = targets.reindex(wanted).droplevel(["metric", "day"]).dropna(subset="target")
+    return of_metric.loc[known.index], known.assign(known_at=features.known_at.loc[metric].loc[known.index])
 
 
 def rows_of_day(dataset: str, features: DayFeatures, verdicts: Mapping[str, Verdict | None]) -> pd.DataFrame:

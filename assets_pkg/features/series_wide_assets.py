@@ -13,7 +13,15 @@ import pandas as pd
 from pydantic import Field
 
 from assets_pkg.dagster_types import table_options
-from assets_pkg.features.series_wide import DayFeatures, features_of_day, long_series, rows_of_day, verdict_of
+from assets_pkg.features.series_wide import (
+    DayFeatures,
+    features_of_day,
+    has_target,
+    long_series,
+    rows_of_day,
+    targets_of,
+    verdict_of,
+)
 from assets_pkg.partitions import event_days, pieces, window_of
 from resources.errors import ConfigurationError
 from resources.timescale.slices import SliceStream, SliceWrite, TableReader
@@ -90,16 +98,19 @@ def _days_of(
     for piece in pieces([window]):
         rows = reader.read(piece.widened(before=look_back(window_days), after=ONE_DAY))
         series = long_series(rows, declared)
+        targets = targets_of(series)
         for day in piece.days():
-            pool = Window.of_days(day - (window_days - 1) * ONE_DAY, day).days()
-            known = {one: known[one] for one in pool if one in known}
+            # Without a day after it there is no verdict, and so no need of the days before.
+            before = window_days - 1 if has_target(day, targets) else 0
+            pool = Window.of_days(day - before * ONE_DAY, day).days()
+            known = {one: found for one, found in known.items() if one > day - window_days * ONE_DAY}
             for one in pool:
                 if one not in known:
                     known[one] = features_of_day(series, one, window_days)
-                    found = known[one].values
-                    context.log.info(f"{declared.dataset}: {len(found)} series x {found.shape[1]} features of {one}")
+                    count, width = known[one].values.shape
+                    context.log.info(f"{declared.dataset}: {count} series x {width} features of {one}")
             metrics = known[day].values.index.unique("metric")
-            verdicts = {metric: verdict_of(metric, [known[one] for one in pool], series) for metric in metrics}
+            verdicts = {metric: verdict_of(metric, [known[one] for one in pool], targets) for metric in metrics}
             yield day, rows_of_day(declared.dataset, known[day], verdicts)
 
 

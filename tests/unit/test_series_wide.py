@@ -19,6 +19,7 @@ from assets_pkg.features.series_wide import (
     features_of_day,
     long_series,
     rows_of_day,
+    targets_of,
     verdict_of,
 )
 from schemas.base import conform
@@ -174,7 +175,7 @@ def test_entities_of_files_are_spelled_by_name() -> None:
 
 def test_the_verdict_finds_what_was_planted_and_not_the_noise() -> None:
     pool, series = pool_with_a_signal()
-    verdict = verdict_of("revenue", pool, series)
+    verdict = verdict_of("revenue", pool, targets_of(series))
     assert verdict is not None
     assert list(verdict.table.index[verdict.table["is_selected"]]) == ["signal"]
     assert verdict.table["p_value"].idxmin() == "signal"
@@ -186,7 +187,7 @@ def test_of_pure_noise_nothing_is_selected_although_some_of_it_looks_well() -> N
     """Two of forty are below 5 % by chance: the false discovery rate is what keeps them out."""
     pool, series = pool_with_a_signal()
     noise = [DayFeatures(one.day, one.values.drop(columns="signal"), one.known_at) for one in pool]
-    verdict = verdict_of("revenue", noise, series)
+    verdict = verdict_of("revenue", noise, targets_of(series))
     assert verdict is not None
     assert (verdict.table["p_value"] < 0.05).any()
     assert not verdict.table["is_selected"].any()
@@ -197,7 +198,7 @@ def test_where_a_feature_is_not_defined_it_takes_its_median_and_where_it_never_i
     for one in pool:
         one.values["never"] = np.nan
         one.values.loc[one.values.index[0], "signal"] = np.nan
-    verdict = verdict_of("revenue", pool, series)
+    verdict = verdict_of("revenue", pool, targets_of(series))
     assert verdict is not None
     assert verdict.table.loc["signal", "is_selected"]
     assert np.isnan(verdict.table.loc["never", "p_value"])
@@ -207,28 +208,28 @@ def test_where_a_feature_is_not_defined_it_takes_its_median_and_where_it_never_i
 def test_the_newest_day_has_no_verdict() -> None:
     pool, series = pool_with_a_signal()
     known = series[series["day"] <= pd.Timestamp(midnight(pool[-1].day))]
-    assert verdict_of("revenue", pool, known) is None
-    assert verdict_of("revenue", pool[:-1], known) is not None
+    assert verdict_of("revenue", pool, targets_of(known)) is None
+    assert verdict_of("revenue", pool[:-1], targets_of(known)) is not None
 
 
 def test_a_verdict_needs_enough_pairs_and_targets_that_differ() -> None:
     pool, series = pool_with_a_signal(days=LEAST_PAIRS // 4, entities=4)
-    assert verdict_of("revenue", pool, series) is not None
-    assert verdict_of("revenue", pool[1:], series) is None
-    assert verdict_of("revenue", pool, series.assign(value=1.0)) is None
-    assert verdict_of("orders", pool, series.assign(metric="orders")) is None
+    assert verdict_of("revenue", pool, targets_of(series)) is not None
+    assert verdict_of("revenue", pool[1:], targets_of(series)) is None
+    assert verdict_of("revenue", pool, targets_of(series.assign(value=1.0))) is None
+    assert verdict_of("orders", pool, targets_of(series.assign(metric="orders"))) is None
 
 
 def test_a_verdict_counts_days_after_features_only_and_knows_when_it_was_known() -> None:
     pool, series = pool_with_a_signal()
-    before = verdict_of("revenue", pool, series)
+    before = verdict_of("revenue", pool, targets_of(series))
     later = together(series, series_of_targets({pool[-1].day + 2 * ONE_DAY: [1e6] * 6}).assign(known_at=LATER))
-    after = verdict_of("revenue", pool, later.astype(series.dtypes.to_dict()))
+    after = verdict_of("revenue", pool, targets_of(later.astype(series.dtypes.to_dict())))
     assert before is not None
     assert after is not None
     pd.testing.assert_frame_equal(before.table, after.table)
     assert before.known_at == after.known_at == KNOWN_AT
-    newer = verdict_of("revenue", pool, series.assign(known_at=pd.Timestamp(LATER).as_unit("us")))
+    newer = verdict_of("revenue", pool, targets_of(series.assign(known_at=pd.Timestamp(LATER).as_unit("us"))))
     assert newer is not None
     assert newer.known_at == LATER
 
