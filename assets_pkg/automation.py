@@ -11,9 +11,8 @@ import dagster as dg
 
 from assets_pkg.planning import DayRange, without
 from assets_pkg.runs import asset_key, busy_ranges, range_tags, under_way
-from schemas.datasets import OPENAQ
 from schemas.table_spec import TableSpec
-from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, OPENAQ_MEASUREMENTS
+from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, OPENAQ_MEASUREMENTS, SERIES_WIDE
 from schemas.window import ONE_DAY
 
 JOBS: dict[str, tuple[TableSpec, ...]] = {
@@ -21,6 +20,7 @@ JOBS: dict[str, tuple[TableSpec, ...]] = {
     "data_processing": (AIR_QUALITY,),
     "feature_extraction": (AIR_QUALITY_HOURLY,),
     "quality_monitoring": (AIR_QUALITY_REPORT,),
+    "wide_series_features": (SERIES_WIDE,),
 }
 """Job -> tables it fills."""
 
@@ -28,13 +28,13 @@ JOB_TABLES = {job: tuple(spec.qualified for spec in specs) for job, specs in JOB
 
 
 def build_jobs() -> list[Any]:
-    """One job per stage."""
+    """One job per stage, and one for what is computed on demand only."""
     return [
         dg.define_asset_job(
             name,
             selection=dg.AssetSelection.assets(*(asset_key(spec.qualified) for spec in specs)),
             description=f"Fills {', '.join(spec.qualified for spec in specs)} for a day or a range of days.",
-            tags={"dataset": OPENAQ.name},
+            tags={"dataset": specs[0].dataset},
         )
         for name, specs in JOBS.items()
     ]

@@ -15,6 +15,7 @@ from assets_pkg.delivery_checks import delivery_checks
 from assets_pkg.features import assets as features
 from assets_pkg.features import delivery_assets
 from assets_pkg.features.file_assets import build_features_asset
+from assets_pkg.features.series_wide_assets import build_series_wide_asset
 from assets_pkg.file_checks import file_checks
 from assets_pkg.file_sensor import build_landing_sensor
 from assets_pkg.quality import assets as quality
@@ -55,6 +56,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             *(asset for name, tables in declared.items() for asset in _file_assets(file_datasets()[name], tables)),
             undeclared_files,
             *(asset for dataset in sourced for asset in build_source_assets(dataset)),
+            build_series_wide_asset(),
         ],
         asset_checks=[
             *checks.all_checks(),

@@ -80,7 +80,7 @@ def build_stale_sensor() -> dg.SensorDefinition:
 
     @dg.sensor(
         name="dirty_days",
-        asset_selection=[asset_key(spec.qualified) for spec in specs if spec.reads],
+        asset_selection=[asset_key(spec.qualified) for spec in specs if any(read.marks for read in spec.reads)],
         minimum_interval_seconds=STALE_EVERY_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Requests, layer by layer, the days whose upstream has changed since they were computed.",

@@ -52,7 +52,7 @@ def main() -> None:
     rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(arguments.rounds):
         for name, (compute, over, length) in ways.items():
-            spent = [_seconds(compute, piece) for piece in pieces(series, over, length)]
+            spent = [seconds(compute, piece) for piece in pieces(series, over, length)]
             rounds[name].append((sum(wall for wall, _ in spent), sum(cpu for _, cpu in spent)))
     wall_s = {name: median(wall for wall, _ in rounds[name]) for name in ways}
     cpu_s = {name: median(cpu for _, cpu in rounds[name]) for name in ways}
@@ -180,7 +180,7 @@ def rows_of(series: pd.DataFrame, window: Window) -> pd.DataFrame:
     return series[window.holds(series["datetime_utc"], "right")]
 
 
-def _seconds(compute: Callable[[Piece], pd.DataFrame], piece: Piece) -> tuple[float, float]:
+def seconds(compute: Callable[[Piece], pd.DataFrame], piece: Piece) -> tuple[float, float]:
     """Wall and processor time."""
     wall, cpu = time.perf_counter(), time.process_time()
     compute(piece)

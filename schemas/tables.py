@@ -13,6 +13,7 @@ from schemas.feature_selection import FEATURE_STORE, selection_tables
 from schemas.features import AirQualityHourly
 from schemas.file_tables import tables_of
 from schemas.quality import AirQualityReport, FeatureParity
+from schemas.series_wide import DeclaredSeries, wide_table
 from schemas.source_tables import source_datasets, sourced_tables
 from schemas.staging import OpenaqMeasurements
 from schemas.table_spec import Aggregate, Prediction, Read, Served, TableSpec
@@ -134,7 +135,15 @@ SELECTION_TABLES = {spec.qualified: spec for spec in selection_tables(DATA_TABLE
 
 IMPORTANCE, FEATURE_SETS, FEATURE_SCALING = SELECTION_TABLES.values()
 
-TABLES = DATA_TABLES | SELECTION_TABLES | {FEATURE_PARITY.qualified: FEATURE_PARITY}
+SERIES = {OPENAQ.name: DeclaredSeries(table=AIR_QUALITY, entities=("location_id",), metric="parameter")} | {
+    name: DeclaredSeries(table=tables_of(name).series, entities=dataset.entities, metric="metric")
+    for name, dataset in file_datasets().items()
+}
+"""The series of every dataset that has some, by its name."""
+
+SERIES_WIDE = wide_table(SERIES.values())
+
+TABLES = DATA_TABLES | SELECTION_TABLES | {spec.qualified: spec for spec in (SERIES_WIDE, FEATURE_PARITY)}
 
 
 def stale_after(table: str, day: date, *, today: date) -> Iterator[tuple[str, date]]:

@@ -46,7 +46,18 @@ ASSEMBLY = {
 NO_TRANSFORMS = {"__init__.py", "pictures.py", "drawing.py"}
 """Modules of a layer that draw; those called `…assets.py` may know Dagster."""
 
-TRANSFORMS_MAY = {"schemas", "pandas", "numpy", "scipy", "pint", "pyarrow", "sklearn", "threadpoolctl", "pymoo"}
+TRANSFORMS_MAY = {
+    "schemas",
+    "pandas",
+    "numpy",
+    "scipy",
+    "pint",
+    "pyarrow",
+    "sklearn",
+    "threadpoolctl",
+    "pymoo",
+    "tsfresh",
+}
 LONG_FOR_A_REASON = {
     "assets_pkg/launcher.py": "one life cycle: server, webserver and daemon start and end together",
     "assets_pkg/quality/pictures.py": "one picture, drawn from top to bottom",
