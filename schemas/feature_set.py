@@ -27,7 +27,7 @@ class FeatureSet:
 
 
 def stored_sets() -> sa.Select[Any]:
-    """All sets that were ever stored: columns feature_set, view, members; a name tells its members, each is there once."""
+    """All sets that were ever stored, each once, for a name tells its members: columns feature_set, view, members."""
     return sa.select(*STORED.c).distinct().order_by(*STORED.c)
 
 

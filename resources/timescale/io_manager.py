@@ -13,20 +13,20 @@ Belongs here: the order of a write and of a read. Does not belong here: SQL (`sq
 project wants to record beside a write (override `record`).
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, ClassVar, get_origin
+from typing import ClassVar
 
 import dagster as dg
-import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
 from pydantic import PrivateAttr
 
 from resources.errors import ContractBroken, TerminalError, TransientError
 from resources.timescale import policies, sql
+from resources.timescale.acceptance import reject_strays, wanted_type, writes_of
 from resources.timescale.arrow import from_arrow, to_arrow
 from resources.timescale.capabilities import Capabilities, read_capabilities
 from resources.timescale.changes import Changes, rows_by_day, settle
@@ -37,7 +37,7 @@ from resources.timescale.report import Tally, report
 from resources.timescale.resource import TimescaleResource, Transaction, engine_of, translated_sqlalchemy
 from resources.timescale.slices import BatchWrite, SliceStream, SliceWrite, TableReader, hand_over
 from resources.timescale.streaming import Streamed, replace_slice
-from resources.timescale.table_slice import WHOLE_TABLE, TableSlice, slice_of
+from resources.timescale.table_slice import TableSlice, slice_of
 from resources.timescale.tables import ensure
 from schemas.table_spec import TableSpec
 
@@ -90,7 +90,7 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
                     written = self.write(context, whole, write)
                     tally.add(written.rows, written.rows_by_day, written.changes)
 
-            hand_over(_writes_of(obj, spec), take)
+            hand_over(writes_of(obj, spec), take)
             if tally.has_changed:
                 self._refresh_aggregates(spec, whole)
             if isinstance(obj, SliceStream):
@@ -103,7 +103,7 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
         """The upstream table's rows for the partitions this run depends on."""
         with _clear_failure(context):
             spec = self.spec_of(context)
-            wanted = _wanted_type(context)
+            wanted = wanted_type(context)
             self._ensure(spec)
             self.before_read(context, spec)
             reader = self.reader(slice_of(context, spec))
@@ -156,7 +156,7 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
         table_slice = whole.narrowed(write.window, write.units)
         self._ensure(spec)
         write = self.gate(context, write, spec)
-        _reject_strays(table_slice, write)
+        reject_strays(table_slice, write)
         with self.timescale.transaction() as transaction:
             for statement in (*policies.write_settings(spec, self._known_capabilities()), *sql.lock_slice(table_slice)):
                 transaction.execute(statement)
@@ -238,55 +238,6 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
             with self.timescale.connect() as connection:
                 self._capabilities = read_capabilities(connection)
         return self._capabilities
-
-
-def _writes_of(obj: Any, spec: TableSpec) -> Generator[SliceWrite | BatchWrite, None, None]:
-    if isinstance(obj, SliceStream):
-        yield from obj
-    elif isinstance(obj, pd.DataFrame):
-        yield SliceWrite(rows=obj)
-    elif isinstance(obj, pa.Table):
-        yield SliceWrite(rows=from_arrow(obj, spec.model))
-    else:
-        raise ContractBroken(
-            f"{spec.qualified}: cannot store a {type(obj).__name__}; return a DataFrame, a pyarrow.Table or a "
-            "SliceStream, or annotate the asset `-> None` if it returns nothing"
-        )
-
-
-def _wanted_type(context: dg.InputContext) -> object:
-    """What the asset's parameter is annotated with."""
-    wanted = context.dagster_type.typing_type
-    plain = get_origin(wanted) or wanted
-    if plain in (Any, TableReader, pa.Table) or not isinstance(plain, type):
-        return wanted
-    if issubclass(pd.DataFrame, plain) or issubclass(plain, pd.DataFrame):
-        return wanted
-    raise ContractBroken(
-        f"cannot load a {plain.__name__}; annotate the input as DataFrame, pyarrow.Table or TableReader"
-    )
-
-
-def _reject_strays(table_slice: TableSlice, write: SliceWrite) -> None:
-    """Rows outside the slice would stay behind when it is replaced.
-
-    Raises:
-        ContractBroken: there are such rows.
-    """
-    spec = table_slice.spec
-    if write.rows.empty or table_slice.parts == WHOLE_TABLE:
-        return
-    inside = pd.Series(False, index=write.rows.index)
-    for part in table_slice.parts:
-        held = pd.Series(True, index=write.rows.index)
-        if part.window and spec.time_column:
-            held &= part.window.holds(write.rows[spec.time_column], spec.closed)
-        for name, values in part.among:
-            held &= write.rows[name].isin(list(values)).astype(bool)
-        inside |= held
-    if strays := int((~inside).sum()):
-        example = write.rows.loc[~inside].iloc[0].to_dict()
-        raise ContractBroken(f"{spec.qualified}: {strays} row(s) lie outside the slice that is written, e.g. {example}")
 
 
 @contextmanager
