@@ -116,7 +116,7 @@ def build_tables(dataset: FileDataset) -> FileTables:
         compress_after=timedelta(days=90),
         served=Served(
             view=f"{name}_features",
-            ttl=max(dataset.windows) * dataset.cadence,
+            ttl=look_back(dataset),
             predicts=tuple(
                 Prediction(name=f"next_{metric.name}", column=metric.name, horizon=dataset.cadence)
                 for metric in dataset.metrics

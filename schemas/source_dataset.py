@@ -4,11 +4,14 @@ Belongs here: `SourceDataset` and its parts, and the bases of staging models. Do
 (`source_datasets/`), the `TableSpec`s that follow (`source_tables.py`), addresses and secrets (settings), reading.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
+from typing import Literal
 
+import pandas as pd
 import pandera.pandas as pa
 
 from schemas.base import TableModel, UtcTimestamp, columns_of
@@ -61,7 +64,7 @@ class RestPages:
     """Below the source's address, e.g. `/v1/orders`."""
     records: tuple[str, ...] = ()
     """Keys that lead from the answer to the list of records; empty: the answer is the list."""
-    style: str = "page"
+    style: Literal["page", "offset", "cursor", "link"] = "page"
     """`page` (number of the page), `offset` (rows to skip), `cursor` (a token in the answer), `link` (header
     `Link: <…>; rel="next"`)."""
     page_parameter: str = "page"
@@ -109,8 +112,17 @@ class SourceTable:
             raise ValueError(f"{self.staging_table}: models of states, and only those, build on SnapshotRows")
         if self.keeps_versions and self.shows is not Shows.STATE:
             raise ValueError(f"{self.staging_table}: events have no versions")
-        if self.batch_size < 1:
-            raise ValueError(f"{self.staging_table}: batches hold at least one row, not {self.batch_size}")
+        if self.batch_size < 1 or self.lag < timedelta(0):
+            raise ValueError(
+                f"{self.staging_table}: a batch holds at least one row, and nothing is late by less than 0"
+            )
+        ours = self.staging.to_schema().columns
+        if nullable := [name for name in (*self.key, self.changed_at) if ours[name].nullable]:
+            raise ValueError(f"{self.staging_table}: {', '.join(nullable)} tell rows apart and may not be null")
+        if not isinstance(ours[self.changed_at].dtype.type, pd.DatetimeTZDtype):
+            raise ValueError(f"{self.staging_table}: {self.changed_at} is no instant; rows are ordered by it")
+        if len(set(self.column_mapping.values())) < len(self.column_mapping):
+            raise ValueError(f"{self.staging_table}: two columns of the source become one")
 
     @property
     def data_columns(self) -> list[str]:
@@ -141,6 +153,17 @@ class SourceDataset:
     """First UTC day anybody may ask for, ISO 8601."""
     requests_per_minute: int = 60
     """REST sources only: the budget, all processes together."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise ValueError(f"{self.name!r} is no name: it is part of names of tables and settings, so a-z, 0-9 and _")
+        if self.requests_per_minute < 1:
+            raise ValueError(f"{self.name}: a budget of {self.requests_per_minute} requests a minute reads nothing")
+        date.fromisoformat(self.first_day)
+        if bare := [one.name for one in self.tables if (one.pages is None) == (self.kind is SourceKind.REST)]:
+            raise ValueError(
+                f"{self.name}: tables of REST sources, and only those, say how pages come: {', '.join(bare)}"
+            )
 
     def table(self, staging_table: str) -> SourceTable:
         """The table that fills `staging.<staging_table>`.

@@ -3,6 +3,7 @@
 Belongs here: `TableSpec` and its parts. Does not belong here: the tables themselves (`tables.py`), SQL, Dagster.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
@@ -114,10 +115,21 @@ class TableSpec:
             raise ValueError(f"{self.qualified}: {self.model.__name__} has no column {sorted(unknown)}")
         if self.time_column and self.time_column not in self.key:
             raise ValueError(f"{self.qualified}: the key of a time-partitioned table contains {self.time_column!r}")
-        if self.served and not (self.time_column and self.entities):
-            raise ValueError(f"{self.qualified}: a table that is served has a time column and at least one entity")
-        if self.served and (unknown := {one.column for one in self.served.predicts} - set(self.columns)):
-            raise ValueError(f"{self.qualified}: nothing can be predicted of {sorted(unknown)}, which it does not have")
+        if self.keeps_history and not self.known_at:
+            raise ValueError(f"{self.qualified}: a table that keeps history says when a row became known")
+        if self.served:
+            self._require_servable(self.served)
+
+    def _require_servable(self, served: Served) -> None:
+        if not self.time_column or not self.entities or set(self.entities) & set(self.origin):
+            raise ValueError(f"{self.qualified}: a served table's key is a time column and entities, and no origin")
+        if unknown := {one.column for one in served.predicts} - set(self.features):
+            raise ValueError(f"{self.qualified}: nothing can be predicted of {sorted(unknown)}, no features of it")
+        names = [one.name for one in served.predicts]
+        if len(set(names)) < len(names) or min([served.ttl, *(one.horizon for one in served.predicts)]) <= timedelta(0):
+            raise ValueError(
+                f"{self.qualified}: predictions differ in name, and ttl and horizons are longer than nothing"
+            )
 
     @property
     def qualified(self) -> str:
@@ -153,3 +165,17 @@ class TableSpec:
     def content(self) -> list[str]:
         """The columns that make two rows different: all but origin and `known_at`."""
         return [name for name in self.columns if name not in self.origin and name != self.known_at]
+
+
+def registry(*groups: Iterable[TableSpec]) -> dict[str, TableSpec]:
+    """The tables of all groups by `schema.name`.
+
+    Raises:
+        ValueError: two have a name, or a view they are served as, in common. The graph shows the last part of an
+            asset's key only, so names differ between schemas too.
+    """
+    specs = [spec for group in groups for spec in group]
+    for names in ([spec.name for spec in specs], [spec.served.view for spec in specs if spec.served]):
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two tables are called, or served as, {', '.join(twice)}: give one of them another name")
+    return {spec.qualified: spec for spec in specs}

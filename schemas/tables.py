@@ -16,7 +16,7 @@ from schemas.quality import AirQualityReport, FeatureParity
 from schemas.series_wide import DeclaredSeries, wide_table
 from schemas.source_tables import source_datasets, sourced_tables
 from schemas.staging import OpenaqMeasurements
-from schemas.table_spec import Aggregate, Prediction, Read, Served, TableSpec
+from schemas.table_spec import Aggregate, Prediction, Read, Served, TableSpec, registry
 from schemas.timeseries import AirQuality
 from schemas.window import ONE_DAY
 
@@ -107,11 +107,11 @@ OPENAQ_TABLES = {
     spec.qualified: spec for spec in (OPENAQ_MEASUREMENTS, AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT)
 }
 
-DATA_TABLES = (
-    OPENAQ_TABLES
-    | {spec.qualified: spec for dataset in source_datasets().values() for spec in sourced_tables(dataset)}
-    | {spec.qualified: spec for spec in DELIVERY_FEATURES}
-    | {spec.qualified: spec for name in file_datasets() for spec in tables_of(name)}
+DATA_TABLES = registry(
+    OPENAQ_TABLES.values(),
+    *(sourced_tables(dataset) for dataset in source_datasets().values()),
+    DELIVERY_FEATURES,
+    *(tables_of(name) for name in file_datasets()),
 )
 """The tables of the datasets."""
 
@@ -143,7 +143,7 @@ SERIES = {OPENAQ.name: DeclaredSeries(table=AIR_QUALITY, entities=("location_id"
 
 SERIES_WIDE = wide_table(SERIES.values())
 
-TABLES = DATA_TABLES | SELECTION_TABLES | {spec.qualified: spec for spec in (SERIES_WIDE, FEATURE_PARITY)}
+TABLES = registry(DATA_TABLES.values(), SELECTION_TABLES.values(), (SERIES_WIDE, FEATURE_PARITY))
 
 
 def stale_after(table: str, day: date, *, today: date) -> Iterator[tuple[str, date]]:

@@ -28,7 +28,7 @@ class Changes:
     unchanged: int
     touched: pd.DataFrame
     """Per entity (`TableSpec.entities`) of which any row was inserted, changed or vanished, the newest time of such a
-    row: the entities' columns and the time column; empty for a table without a time column."""
+    row: the entities' columns and the time column; empty for a table that is not served."""
     superseded: pd.DataFrame
     """The rows as they were that were changed or vanished: the table's columns."""
 
@@ -87,11 +87,12 @@ def rows_by_day(rows: pd.DataFrame, spec: TableSpec) -> dict[date, int]:
 
 def _touched(spec: TableSpec, *rows: pd.DataFrame) -> pd.DataFrame:
     """The newest time per entity among the rows."""
-    names = [*spec.entities, *filter(None, [spec.time_column])]
+    stamp = spec.time_column or ""
+    names = [*spec.entities, *filter(None, [stamp])]
+    if spec.served is None:
+        return rows[0][names].iloc[:0]
     together = pd.concat([one[names] for one in rows], ignore_index=True)
-    if spec.time_column is None or not spec.entities:
-        return together.iloc[:0]
-    newest: pd.DataFrame = together.groupby(list(spec.entities), sort=True)[spec.time_column].max().reset_index()
+    newest: pd.DataFrame = together.groupby(list(spec.entities), sort=True)[stamp].max().reset_index()
     return newest
 
 

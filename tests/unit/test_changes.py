@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.timescale.changes import KINDS, rows_by_day, settle
-from schemas.base import NullableBool, NullableInt, TableModel, Text, UtcTimestamp, conform
+from schemas.base import NullableBool, NullableInt, TableModel, Text, UtcTimestamp, conform, empty
 from schemas.table_spec import TableSpec
+from schemas.tables import AIR_QUALITY_HOURLY
+from tests.builders import FIRST_HOUR, feature_rows, together
 
 
 class Row(TableModel):
@@ -191,3 +193,29 @@ def test_rows_are_told_apart_though_their_hashes_agree(monkeypatch: pytest.Monke
 def test_zero_is_zero_whatever_its_sign(more: list[tuple[Any, ...]]) -> None:
     _, changes = settle(rows((1, 1, -0.0)), rows((1, 1, 0.0), *more, source=2), RECEIVED)
     assert ([changes.total(kind) for kind in KINDS], changes.unchanged) == ([len(more), 0, 0], 1)
+
+
+Said = dict[tuple[int, int], float]
+
+
+@given(st.data())
+def test_what_was_touched_and_what_was_there_before_is_told_of_served_tables(data: st.DataObject) -> None:
+    said = st.dictionaries(st.tuples(st.integers(1, 3), st.integers(0, 4)), st.sampled_from([1.0, 2.0]), max_size=8)
+    before, after = data.draw(said), data.draw(said)
+
+    def frame(rows: Said) -> pd.DataFrame:
+        parts = [
+            feature_rows(1, first=FIRST_HOUR + timedelta(hours=hour), location_id=number, pm25_ugm3=value)
+            for (number, hour), value in rows.items()
+        ]
+        return together(*parts) if parts else empty(AIR_QUALITY_HOURLY.model)
+
+    _, changes = settle(frame(before), frame(after), AIR_QUALITY_HOURLY)
+    differ = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    newest = {number: max(hour for one, hour in differ if one == number) for number in {one for one, _ in differ}}
+    touched = dict(zip(changes.touched["location_id"], changes.touched["datetime_utc"], strict=True))
+    assert touched == {number: FIRST_HOUR + timedelta(hours=hour) for number, hour in newest.items()}
+    gone = zip(changes.superseded["location_id"], changes.superseded["datetime_utc"], strict=True)
+    assert {(number, (at - FIRST_HOUR) // timedelta(hours=1)) for number, at in gone} == differ & before.keys()
+    _, unserved = settle(frame(before), frame(after), replace(AIR_QUALITY_HOURLY, served=None))
+    assert unserved.touched.empty
