@@ -60,7 +60,7 @@ def push(
     view = spec.served.view if spec.served else ""
     pushed = Pushed()
     with timescale.connect() as connection:
-        up_to = connection.execute(pending.newest_version(view)).scalar_one()
+        up_to = int(connection.execute(pending.newest_version(view)).scalar_one())
     is_full = up_to >= 0
     while is_full:
         with timescale.transaction() as transaction:
