@@ -23,6 +23,7 @@ from assets_pkg.quality import parity_assets
 from assets_pkg.quality.file_assets import build_report_asset
 from assets_pkg.retention import build_retention_schedule, file_retention
 from assets_pkg.sensors import build_news_sensor, build_stale_sensor
+from assets_pkg.serving import build_serving_sensor, serve_pending_features
 from assets_pkg.source_schedule import build_source_schedule
 from assets_pkg.staging import assets as staging
 from assets_pkg.staging.file_assets import build_staging_asset, undeclared_files
@@ -65,7 +66,11 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             *delivery_checks(),
             parity_assets.online_equals_offline,
         ],
-        jobs=[*build_jobs(), file_retention],
+        jobs=[
+            *build_jobs(),
+            file_retention,
+            serve_pending_features,
+        ],
         schedules=[
             build_schedule(chosen.openaq_schedule, ARCHIVE_DELAY if chosen.openaq_mode == "archive" else timedelta(0)),
             build_retention_schedule(),
@@ -76,6 +81,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             build_news_sensor(timedelta(days=chosen.openaq_look_back_days)),
             build_stale_sensor(),
             build_landing_sensor(declared),
+            build_serving_sensor(),
         ],
         resources=resources,
         executor=dg.in_process_executor,

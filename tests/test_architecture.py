@@ -288,8 +288,14 @@ def test_jobs_sensors_and_the_schedule_have_the_names_engineers_look_for(definit
         "feature_extraction",
         "quality_monitoring",
         "feature_selection",
+        "serve_pending_features",
     }
-    assert {sensor.name for sensor in definitions.sensors or ()} == {"openaq_new_data", "dirty_days", "landing_files"}
+    assert {sensor.name for sensor in definitions.sensors or ()} == {
+        "openaq_new_data",
+        "dirty_days",
+        "landing_files",
+        "feature_serving",
+    }
     assert {schedule.name for schedule in definitions.schedules or ()} == {
         "openaq_schedule",
         "file_retention_daily",

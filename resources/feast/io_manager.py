@@ -29,6 +29,9 @@ FINITE = "finite"
 """Rule of a row with an infinite feature: no model learns from it, and no store of values holds it."""
 
 
+NOTHING_BROKEN = pd.DataFrame(columns=["schema_context", "column", "check", "check_number", "failure_case", "index"])
+
+
 class FeastIOManager(LedgerIOManager):
     """LedgerIOManager whose tables are served by Feast."""
 
@@ -51,7 +54,8 @@ class FeastIOManager(LedgerIOManager):
 
     def broken_rows(self, rows: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
         """As `LedgerIOManager.broken_rows`, infinite values included."""
-        return pd.concat([super().broken_rows(rows, spec), _infinite(rows, spec)], ignore_index=True)
+        found = [each for each in (super().broken_rows(rows, spec), _infinite(rows, spec)) if not each.empty]
+        return pd.concat(found, ignore_index=True) if len(found) > 1 else found[0] if found else NOTHING_BROKEN
 
     def record(self, context: dg.OutputContext, transaction: Transaction, written: Written) -> None:
         """As `LedgerIOManager.record`, and marks the keys that were touched."""

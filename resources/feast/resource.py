@@ -139,6 +139,14 @@ class FeastResource(dg.ConfigurableResource):
         with self.timescale.connect() as connection:
             return views.states(connection)
 
+    def probe(self) -> int:
+        """Asks the online store whether it is there; how many views Feast knows. Errors as `online`."""
+        store = self.store
+        online: Any = store._get_provider().online_store
+        with reaching(self.online_store.name):
+            online.ping(store.config)
+        return len(store.registry.list_feature_views(store.project))
+
     def online(self, wanted: str | Sequence[str], keys: pd.DataFrame) -> pd.DataFrame:
         """What is served now for the keys: `wanted` is a view, or `view:feature` references of one view.
 

@@ -59,19 +59,19 @@ def push(
     """
     view = spec.served.view if spec.served else ""
     pushed = Pushed()
-    with timescale.transaction() as transaction:
-        up_to = transaction.fetch(pending.newest_version(view)).column("version")[0].as_py()
-    while up_to is not None:
+    with timescale.connect() as connection:
+        up_to = int(connection.execute(pending.newest_version(view)).scalar_one())
+    is_full = up_to >= 0
+    while is_full:
         with timescale.transaction() as transaction:
             taken = _taken(transaction, view, spec, up_to)
             due = taken.filter(taken.column(pending.IS_DUE))
             if due.num_rows:
                 _write(store, view, due, online_name)
             transaction.execute(pending.done(view, taken))
-        if not taken.num_rows:
-            break
         pushed = pushed.plus(taken, due, spec.time_column or "")
         progress(taken.num_rows)
+        is_full = taken.num_rows == BATCH_KEYS
     return pushed
 
 

@@ -17,8 +17,9 @@ import pytest
 import sqlalchemy as sa
 from psycopg import sql as pgsql
 
-from assets_pkg.commands.feast import REPOSITORY, SCHEMA, feast, feast_environment
+from assets_pkg.commands.feast import REPOSITORY, feast, feast_environment
 from resources.errors import ConfigurationError, TidemarkError
+from resources.feast.configuration import REGISTRY_SCHEMA as SCHEMA
 from resources.timescale import server, sql
 from resources.timescale.arrow import to_arrow
 from resources.timescale.capabilities import read_capabilities
@@ -145,7 +146,7 @@ def test_apply_registers_the_table_in_feasts_own_schema(stage: Stage) -> None:
     assert "Created feature view air_quality_hourly" in stage.printed
     assert "air_quality_hourly" in stage.run("feature-views", "list")
     views = {row[0] for row in stage.tables()["feature_views"]}
-    assert views == {spec.name for spec in TABLES.values() if spec.served}
+    assert views == {spec.served.view for spec in TABLES.values() if spec.served}
     with psycopg.connect(stage.url) as connection:
         assert connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall() == []
     assert (stage.settings.home / "feast_online.db").is_file()
