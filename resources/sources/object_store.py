@@ -16,7 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from resources.errors import ConfigurationError, RejectedFile, SourceChanging, SourceVanished, UnexpectedAnswer
+from resources.errors import (
+    ConfigurationError,
+    CredentialsRejected,
+    RejectedFile,
+    SourceChanging,
+    SourceVanished,
+    UnexpectedAnswer,
+)
 from resources.landing.columns.inference import infer
 from resources.landing.files_seen import Refused
 from resources.landing.limits import Limits
@@ -92,23 +99,41 @@ class ObjectStoreSource(Source):
                 raw = json.dumps({"object": path, "size": stamp.size, "version": stamp.version}, ensure_ascii=False)
                 yield _nothing(PutAside(rule=f"object: {error.rule}", reason=str(error), raw=raw))
 
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What is refused says where the keys come from."""
+        try:
+            yield
+        except CredentialsRejected as error:
+            raise CredentialsRejected(
+                f"{self.address}, see {self._setting}: {error}; keys are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
+            ) from None
+
     def _objects(self, extract: Extract) -> list[tuple[str, Stamp | Refused]]:
         """The objects to read by their paths, and what nobody opens."""
+        with self._named():
+            return self._listed(extract)
+
+    def _listed(self, extract: Extract) -> list[tuple[str, Stamp | Refused]]:
         prefix = extract.name.strip("/")
         with suppress(RejectedFile):  # a folder
             if (alone := self._place.stamp(prefix)) is not None:
                 return [(prefix, alone)]
         found: list[tuple[str, Stamp | Refused]] = []
+        is_there = False
         try:
             for item in self._place.walk(prefix):
+                is_there = True
                 if isinstance(item, Refused):
                     found.append((item.path, item))
                 elif extract.since is None or item[1].modified_at > extract.since:
                     found.append((f"{prefix}/{item[0]}", item[1]))
         except SourceVanished:
+            is_there = False
+        if not is_there:
             raise UnexpectedAnswer(
-                f"{self.address} has no folder {escaped(prefix)!r}: check {self._setting} and the declaration"
-            ) from None
+                f"{self.address} has nothing below {escaped(prefix)!r}: check {self._setting} and the declaration"
+            )
         return sorted(found, key=lambda item: item[0])
 
     @contextmanager
@@ -121,7 +146,7 @@ class ObjectStoreSource(Source):
             folder = opened.enter_context(scratch_folder(above))
             copy = folder / Path(path).name
             try:
-                with copy.open("wb") as file:
+                with self._named(), copy.open("wb") as file:
                     for data in self._place.chunks(path, stamp):
                         file.write(data)
             except SourceVanished as error:
@@ -140,7 +165,7 @@ def _batches(table: TextTable, extract: Extract, stamp: Stamp) -> Iterator[Sourc
         raise RejectedFile(
             "duplicate_columns", f"it has more than one column {', '.join(map(repr, twice))}: rename one"
         )
-    rejects = table.connection.table(REJECTS).order("line_no").select("raw", "rule", "reason").fetchall()
+    rejects = table.connection.cursor().table(REJECTS).order("line_no").select("raw", "rule", "reason").fetchall()
     yield SourceBatch(
         rows=frame_of(chosen, []),
         columns=found,
@@ -149,7 +174,7 @@ def _batches(table: TextTable, extract: Extract, stamp: Stamp) -> Iterator[Sourc
     )
     if not wanted:
         return
-    cells = table.connection.table(ROWS).order("line_no").select(*(table.columns[n] for n in wanted))
+    cells = table.connection.cursor().table(ROWS).order("line_no").select(*(table.columns[n] for n in wanted))
     for piece in cells.to_arrow_reader(extract.batch_size):
         rows = zip(*(column.to_pylist() for column in piece.columns), strict=True)
         yield SourceBatch(rows=frame_of(chosen, rows), columns=found)

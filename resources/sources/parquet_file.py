@@ -17,7 +17,7 @@ from resources.sources.row_contract import RowContract, rejects_of
 
 
 def write_parquet(read: TableRead, contract: RowContract, target: Path) -> None:
-    """The rows, and in `<target>.rejects.parquet` what was put aside; without any, there is no such file."""
+    """The rows, and beside them in `<target>.rejects.parquet` what was put aside; no such file where nothing was."""
     target.parent.mkdir(parents=True, exist_ok=True)
     rejected = target.with_name(f"{target.stem}.rejects.parquet")
     names = list(contract.dtypes)
