@@ -85,10 +85,10 @@ class FeatureExtractionConfig:
 class FeatureExtractor:
     """Delivery features of frames whose columns are named as in `schemas.source_datasets.delivery`.
 
-    Columns that may be null may be absent, others are ignored; ids may be numbers, lists real lists, instants without a
-    zone are UTC. A frame with `snapshot_at` is read as of its newest snapshot that is not after `as_of`. `as_of` is the
-    instant the features are about: by default the newest snapshot of the entities, or else now. A frame without
-    `known_at` is known as of then.
+    Columns that may be null may be absent, others are ignored; ids may be numbers, lists real lists, instants ISO 8601
+    text; without a zone they are UTC. A frame with `snapshot_at` is read as of its newest snapshot that is not after
+    `as_of`. `as_of` is the instant the features are about: by default the newest snapshot of the entities, or else now.
+    A frame without `known_at` is known as of then.
 
     Each extraction returns one row per entity, in the frame's order: its id, `event_timestamp`, the features wanted,
     `known_at`.
@@ -218,7 +218,7 @@ def _shaped(rows: pd.DataFrame | None, model: type[TableModel], as_of: datetime)
         frame = conform(pd.DataFrame(columns, index=rows.index), model)
     except KeyError as error:
         raise ValueError(f"{error.args[0]}: the frame has the columns {', '.join(map(str, rows))}") from None
-    return _of_one_moment(frame, model, as_of)
+    return _of_one_moment(_complete(frame, model), model, as_of)
 
 
 _KIND: dict[type[TableModel], str] = {DeliveryTasks: "feature", DeliveryActivities: "work"}
@@ -226,15 +226,27 @@ _KIND: dict[type[TableModel], str] = {DeliveryTasks: "feature", DeliveryActiviti
 
 
 def _of_one_moment(frame: pd.DataFrame, model: type[TableModel], as_of: datetime) -> pd.DataFrame:
+    """The rows of the newest snapshot by then, if they are of snapshots; each thing stands in it once."""
     key, stamp = model.to_schema().unique or ["", ""]
     if stamp == "snapshot_at":
         by_then = frame[frame["snapshot_at"] <= as_of]
-        frame = by_then[by_then["snapshot_at"] == by_then["snapshot_at"].max()].assign(snapshot_at=pd.Timestamp(as_of))
-        frame = conform(frame, model)
-    if frame[key].isna().any():
-        raise ValueError(f"{model.__name__}.{key}: {int(frame[key].isna().sum())} row(s) have none")
-    if (twice := frame[key][frame[key].duplicated()]).any():
+        newest = by_then[by_then["snapshot_at"] == by_then["snapshot_at"].max()]
+        frame = conform(newest.assign(snapshot_at=pd.Timestamp(as_of)), model)
+    twice = frame[key][frame[key].duplicated()]
+    if len(twice):
         raise ValueError(f"{model.__name__}.{key}: {twice.iloc[0]!r} stands there twice as of {as_of:%Y-%m-%d %H:%M}")
+    return frame
+
+
+def _complete(frame: pd.DataFrame, model: type[TableModel]) -> pd.DataFrame:
+    """The frame, whose values are there and of the categories that the features know."""
+    for name, column in model.to_schema().columns.items():
+        if not column.nullable and (missing := int(frame[name].isna().sum())):
+            raise ValueError(f"{model.__name__}.{name} is missing in {missing} row(s) and may not be")
+        for allowed in (check.statistics["allowed_values"] for check in column.checks if check.name == "isin"):
+            others = frame[name][~frame[name].isin(allowed)]
+            if len(others):
+                raise ValueError(f"{model.__name__}.{name} is {others.iloc[0]!r}; it is one of {', '.join(allowed)}")
     return frame
 
 
@@ -242,7 +254,7 @@ def _read(column: pd.Series, dtype: Any, where: str) -> pd.Series:
     """The column with the model's type."""
     try:
         if isinstance(dtype, pd.DatetimeTZDtype):
-            return pd.to_datetime(column, utc=True).astype(dtype)
+            return pd.to_datetime(column, utc=True, format="ISO8601").astype(dtype)
         if isinstance(dtype, pd.StringDtype):
             is_list = column.map(lambda value: isinstance(value, list | tuple | set | frozenset)).astype(bool)
             text = column.where(~is_list, column[is_list].map(lambda names: "|".join(map(str, sorted(names)))))
