@@ -5,7 +5,7 @@ definitions of features (`delivery_users.py` and the modules beside it).
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
 import dagster as dg
@@ -131,13 +131,12 @@ def _days(windows: Iterable[Window]) -> Iterator[Window]:
 def _with_activities(
     activities: TableReader, windows: Iterable[Window], length: timedelta
 ) -> Iterator[tuple[Window, pd.DataFrame]]:
-    """Each day with the activities of the `length` that ends with it. Days are read once, however they overlap, and
-    forgotten when the window has passed them."""
-    read: dict[date, pd.DataFrame] = {}
+    """Each day with the activities of the `length` that ends with it. What days have in common is read once, and
+    forgotten when the window has passed it."""
+    recent, read_to = pd.DataFrame(), None
     for day in _days(windows):
-        wanted = Window(day.end - length, day.end)
-        read = {
-            one.days()[0]: read[one.days()[0]] if one.days()[0] in read else activities.read(one)
-            for one in wanted.split(ONE_DAY)
-        }
-        yield day, pd.concat(read.values(), ignore_index=True)
+        start = day.end - length
+        fresh = activities.read(Window(max(read_to or start, start), day.end))
+        recent = pd.concat([recent[recent["occurred_at"] > start], fresh], ignore_index=True) if read_to else fresh
+        read_to = day.end
+        yield day, recent
