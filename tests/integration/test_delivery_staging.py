@@ -386,7 +386,7 @@ def _tomorrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_catalog_knows_the_dataset_and_where_its_rows_come_from(loaded: Loaded) -> None:
-    graph, source = loaded.graph, loaded.source
+    graph = loaded.graph
     with graph.connect() as connection:
         kind = sa.select(METADATA_DATASETS.c.source_kind, METADATA_DATASETS.c.is_declared)
         assert connection.execute(kind.where(METADATA_DATASETS.c.dataset == "delivery")).one() == ("database", True)
