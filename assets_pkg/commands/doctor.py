@@ -7,6 +7,7 @@ Does not belong here: the state of the data (`status.py`).
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from packaging.requirements import Requirement
@@ -15,8 +16,11 @@ from assets_pkg.commands.tables import terminal
 from resources.catalog.schema import current_version
 from resources.errors import TidemarkError
 from resources.openaq.resource import OpenAQResource
+from resources.sources.source import Extract
 from resources.timescale.capabilities import read_capabilities
-from resources.wiring import Settings, build_timescale, openaq_resource
+from resources.wiring import Settings, build_timescale, openaq_resource, sources_resource
+from schemas.source_dataset import SourceDataset
+from schemas.source_tables import source_datasets
 
 LEAST_FREE_BYTES = 1_000_000_000
 
@@ -43,6 +47,9 @@ def doctor(chosen: Settings) -> int:
         "licence": _licence,
         "source": _source,
     }
+    for dataset in source_datasets().values():
+        if dataset.name in sources_resource(chosen, build_timescale(chosen)).urls:
+            checks[dataset.name] = partial(_dataset_source, dataset)
     are_good = True
     for name, check in checks.items():
         try:
@@ -98,6 +105,15 @@ def _database(chosen: Settings) -> Finding:
 def _licence(chosen: Settings) -> Finding:
     with build_timescale(chosen).connect() as connection:
         return Finding(True, read_capabilities(connection).describe())
+
+
+def _dataset_source(dataset: SourceDataset, chosen: Settings) -> Finding:
+    source = sources_resource(chosen, build_timescale(chosen)).source(dataset)
+    try:
+        told = [source.check(Extract.of(table, since=None, until=None)) for table in dataset.tables]
+    finally:
+        source.close()
+    return Finding(True, f"{dataset.kind.value} at {source.address}: {'; '.join(told)}")
 
 
 def _source(chosen: Settings) -> Finding:

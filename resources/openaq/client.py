@@ -1,74 +1,29 @@
-"""A thin client of OpenAQ's API v3: one request, within the budget, past what goes wrong in passing.
+"""The client of OpenAQ's API v3.
 
-Belongs here: sending, deadlines, retries. Does not belong here: what an answer means (`answers.py`), which pages make
-a series (`series.py`), rows (`api_rows.py`).
+Belongs here: which header carries the key, and who judges answers. Does not belong here: sending and retries
+(`resources/http/client.py`), what an answer means (`answers.py`), which pages make a series (`series.py`).
 
 The official SDK is not used: it drops flags and licences, sends timed out requests twice and does not handle 429.
 """
 
-import random
 import time
-import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
-from http.cookiejar import DefaultCookiePolicy
-from ipaddress import ip_address
-from typing import Protocol
-from urllib.parse import urlsplit
 
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
-
-from resources.errors import (
-    ConfigurationError,
-    CredentialsRejected,
-    SourceUnavailable,
-    TidemarkError,
-    UnexpectedAnswer,
-)
-from resources.openaq.answers import Answer, ComeAgain, Page, Throttled, judge, told_wait_s
+from resources.http.client import HttpClient, Patience, Secret, SecretHeader, checked_url
+from resources.openaq.answers import Page, judge
 from resources.openaq.circuit import CircuitBreaker
 from resources.openaq.rate_budget import RateBudget
 
 OPENAQ_URL = "https://api.openaq.org/v3"
-USER_AGENT = "tidemark"
-BLOCK = 64 * 1024
+BAD_KEY = "the OpenAQ API key is empty or has characters no key has: set it (.env.example)"
 
 
-class Secret(Protocol):
-    """What pydantic's SecretStr and its like offer."""
-
-    def get_secret_value(self) -> str: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long to wait for what, in seconds, and how often to ask."""
-
-    connect_s: float = 5.0
-    read_s: float = 30.0
-    """Between two bytes."""
-    answer_s: float = 90.0
-    """From sending a request to its answer's last byte."""
-    call_s: float = 300.0
-    """For all attempts at one page together, without the time spent waiting for the budget."""
-    budget_s: float = 900.0
-    """For the budget, per page: 429s count here."""
-    attempts: int = 5
-    backoff_s: float = 1.0
-    """Upper bound of the first random wait; it doubles with every attempt."""
-    longest_backoff_s: float = 30.0
-    largest_body: int = 64 * 1024 * 1024
-    """Bytes, decompressed; a page of 1000 measurements has less than 1 MiB."""
-
-
-class OpenAQClient:
+class OpenAQClient(HttpClient[Page]):
     """Asks API v3 for one page at a time; used by several threads at once.
 
-    The key travels in the X-API-Key header only and is in no URL, repr, log line or exception.
+    `get` raises as `HttpClient.get` does; `SensorUnservable` and `WindowTooWide` are kinds of `SourceUnavailable`,
+    `NotFound` (404) is one of `UnexpectedAnswer`.
 
     Raises:
         ConfigurationError: no usable key, or a base URL that is none, names a user, or would carry the key unencrypted
@@ -88,173 +43,16 @@ class OpenAQClient:
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.base_url = _checked_url(base_url)
-        self.budget = budget
-        self._auth = _KeyHeader(api_key)
-        self._breaker = breaker
-        self._patience = patience or Patience()
-        self._clock = clock
-        self._sleep = sleep
-        self._now = now
-        self._rejected: str | None = None
-        self._session = _session(connections)
-
-    def __repr__(self) -> str:
-        return f"OpenAQClient({self.base_url!r})"
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._session.close()
-
-    def get(self, path: str, params: Mapping[str, str | int]) -> Page:
-        """The page at `path` (from the base URL on, with a leading slash).
-
-        Raises:
-            SourceUnavailable: no good answer in time; `SensorUnservable` and `WindowTooWide` are kinds of it.
-            RateLimited: the budget stays spent longer than one may wait.
-            CircuitOpen: the API failed so often that it is not asked; neither budget nor attempts are spent.
-            CredentialsRejected: 401 or 403; no further request is sent by this client.
-            NotFound: 404.
-            UnexpectedAnswer: anything the API's contract does not allow.
-            DatabaseUnavailable: the shared budget or breaker cannot be reached.
-        """
-        budget_left_s = self._patience.budget_s
-        call_left_s = self._patience.call_s
-        failures = throttled = 0
-        while True:
-            started = self._clock()
-            admission = self._breaker.admit()
-            try:
-                self._refuse_after_rejection()
-                self.budget.acquire(deadline_s=budget_left_s)
-            except TidemarkError:
-                self._breaker.unused(admission)
-                raise
-            sent = self._clock()
-            budget_left_s -= sent - started
-            try:
-                page = judge(self._send(path, params, min(call_left_s, self._patience.answer_s)), now=self._now())
-            except Throttled as error:
-                self._breaker.succeeded(admission)
-                throttled += 1
-                # A date in the past means "now", yet whoever was just refused does not storm back.
-                self.budget.penalise(max(error.wait_s, self._least_wait(throttled)))
-            except ComeAgain as error:
-                if error.is_outage:
-                    self._breaker.failed(admission, str(error))
-                else:
-                    self._breaker.succeeded(admission)
-                failures += 1
-                wait = self._backoff(failures, error.wait_s)
-                call_left_s -= self._clock() - sent + wait
-                if failures >= (error.attempts or self._patience.attempts) or call_left_s <= 0:
-                    raise error.error from error.__cause__
-                self._sleep(wait)
-            except TidemarkError as error:
-                self._breaker.succeeded(admission)
-                if isinstance(error, CredentialsRejected):
-                    self._rejected = str(error)
-                raise
-            else:
-                self._breaker.succeeded(admission)
-                self._heed(page)
-                return page
-
-    def _send(self, path: str, params: Mapping[str, str | int], deadline_s: float) -> Answer:
-        request = requests.Request("GET", self.base_url + path, params=dict(params), auth=self._auth)
-        prepared = self._session.prepare_request(request)
-        url = prepared.url or self.base_url
-        due = self._clock() + deadline_s
-        # requests' proxies and certificates of the environment; a prepared request does not look for them by itself.
-        settings = self._session.merge_environment_settings(url, {}, True, None, None)
-        timeout = (min(self._patience.connect_s, deadline_s), min(self._patience.read_s, deadline_s))
-        try:
-            with self._session.send(prepared, timeout=timeout, allow_redirects=False, **settings) as response:
-                body = self._read(response, due)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, zlib.error, OSError) as error:
-            unavailable = SourceUnavailable(f"OpenAQ cannot be read at {url}: {type(error).__name__}: {error}")
-            raise ComeAgain(unavailable, wait_s=None, is_outage=True, attempts=None) from error
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(status=response.status_code, body=self._auth.scrub(body), headers=headers, url=url)
-
-    def _read(self, response: requests.Response, due: float) -> bytes:
-        """The whole body, decompressed. A read timeout alone would let one byte per second go on for ever."""
-        encoded = response.headers.get("content-encoding", "").lower() == "gzip"
-        decoder = zlib.decompressobj(wbits=31) if encoded else None
-        body = bytearray()
-        # A bound one byte above what is allowed shows that there is more.
-        while block := response.raw.read1(BLOCK, decode_content=False):
-            body += decoder.decompress(block, self._patience.largest_body + 1 - len(body)) if decoder else block
-            if len(body) > self._patience.largest_body:
-                raise UnexpectedAnswer(f"OpenAQ answered {response.url} with more than {self._patience.largest_body} B")
-            if self._clock() > due:
-                raise TimeoutError(f"the answer was not complete in time, {len(body)} B came")
-        if decoder and not decoder.eof:
-            raise ConnectionError(f"the compressed answer is cut off after {len(body)} B")
-        return bytes(body)
-
-    def _heed(self, page: Page) -> None:
-        """Wait beforehand where the server says that nothing is left, as when the same key is used elsewhere too."""
-        if page.headers.get("x-ratelimit-remaining") == "0":
-            reset = {name: page.headers[name] for name in ("x-ratelimit-reset", "date") if name in page.headers}
-            if wait := told_wait_s(reset, now=self._now()):
-                self.budget.penalise(wait)
-
-    def _refuse_after_rejection(self) -> None:
-        if self._rejected:
-            raise CredentialsRejected(self._rejected)
-
-    def _least_wait(self, times: int) -> float:
-        return min(self._patience.backoff_s * 2.0 ** min(times - 1, 10), self._patience.longest_backoff_s)
-
-    def _backoff(self, failures: int, told_s: float | None) -> float:
-        # Half of it at random, so that those who failed together do not come back together.
-        wait = self._least_wait(failures) * random.uniform(0.5, 1.0)
-        return max(wait, told_s or 0.0)
-
-
-class _KeyHeader(AuthBase):
-    """Puts the key into a request at the last moment; as requests' `auth` it also keeps ~/.netrc out."""
-
-    def __init__(self, api_key: Secret) -> None:
-        key = api_key.get_secret_value().strip()
-        if not key or not key.isascii() or not key.isprintable() or " " in key:
-            raise ConfigurationError("the OpenAQ API key is empty or has characters no key has: set it (.env.example)")
-        self._secret = api_key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["X-API-Key"] = self._secret.get_secret_value().strip()
-        return request
-
-    def scrub(self, body: bytes) -> bytes:
-        """`body` without the key, should the server repeat it."""
-        return body.replace(self._secret.get_secret_value().strip().encode(), b"***")
-
-
-def _session(connections: int) -> requests.Session:
-    session = requests.Session()
-    session.headers.update({"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": USER_AGENT})
-    # Threads share the session: nothing in it changes from here on, so no cookies.
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = HTTPAdapter(pool_maxsize=connections, pool_block=True, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
-
-
-def _checked_url(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigurationError(f"OpenAQ's base URL is like {OPENAQ_URL}; {parts.hostname or base_url!r} is not")
-    if parts.username or parts.password:
-        raise ConfigurationError(f"OpenAQ's base URL names no user: remove it in front of {parts.hostname}")
-    if parts.scheme == "http" and not _is_this_machine(parts.hostname):
-        raise ConfigurationError(f"http://{parts.hostname} would carry the API key unencrypted: use https")
-    return base_url.rstrip("/")
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        super().__init__(
+            checked_url(base_url, label="OpenAQ", example=OPENAQ_URL),
+            label="OpenAQ",
+            auth=SecretHeader("X-API-Key", api_key, advice=BAD_KEY),
+            judge=judge,
+            budget=budget,
+            breaker=breaker,
+            patience=patience,
+            connections=connections,
+            clock=clock,
+            sleep=sleep,
+            now=now,
+        )

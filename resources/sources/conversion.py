@@ -22,12 +22,15 @@ from pandas.api import types as kinds
 INSTANT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?\s?(Z|[+-]\d\d(?::?\d\d)?(?::?\d\d)?)?)?", re.ASCII
 )
+PLAIN_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?=(?:Z|\+00(?::?00)?)?\Z)", re.ASCII)
+"""As databases and most APIs spell UTC."""
 WHOLE = re.compile(r"[+-]?\d{1,40}", re.ASCII)
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
 TRUTHS: Mapping[object, bool] = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 BITS: Mapping[object, bool] = {b"\0": False, b"\1": True}
 FIRST, END = datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
 """What nanoseconds in 64 bits hold whole, as several consumers keep instants; files have the same bounds."""
+FIRST_STAMP, END_STAMP = (np.datetime64(at.replace(tzinfo=None), "us") for at in (FIRST, END))
 INT64 = range(-(2**63), 2**63)
 
 
@@ -53,6 +56,8 @@ def convert(values: Sequence[object], dtype: Any) -> Converted:
     Missing are None, NaN and pandas' own marks. Instants are kept to the microsecond, as files' are.
     """
     target = _target(dtype)
+    if target.take is instant and (quick := _plain_instants(values, dtype)) is not None:
+        return quick
     take = target.take
     out: list[object] = []
     missing = np.zeros(len(values), dtype=bool)
@@ -181,6 +186,27 @@ def _target(dtype: Any) -> _Target:
     if kinds.is_float_dtype(dtype):
         return _Target(number, np.nan)
     raise TypeError(f"no value is converted to {dtype}")
+
+
+def _plain_instants(values: Sequence[object], dtype: Any) -> Converted | None:
+    """What `convert` gives, a few times faster; None unless every value is missing or plainly spelled."""
+    texts: list[str | None] = []
+    for value in values:
+        if value is None:
+            texts.append(None)
+        elif isinstance(value, str) and (found := PLAIN_INSTANT.match(value)):
+            texts.append(found[0])
+        else:
+            return None
+    try:
+        stamps = np.array(texts, dtype="datetime64[us]")
+    except ValueError:
+        return None
+    missing = np.isnat(stamps)
+    known = stamps[~missing]
+    if len(known) and not (known.min() >= FIRST_STAMP and known.max() < END_STAMP):
+        return None
+    return Converted(values=pd.DatetimeIndex(stamps).tz_localize("UTC").astype(dtype).array, missing=missing, unfit={})
 
 
 def _array(values: list[object], dtype: Any, target: _Target) -> Any:

@@ -48,10 +48,11 @@ class DatabaseSource(Source):
         self._address = DatabaseAddress(url, setting)
         self.address = self._address.shown
 
-    def check(self) -> str:
+    def check(self, extract: Extract) -> str:
         with snapshot(self._address) as connection:
             version = connection.execute(sa.select(sa.func.version())).scalar_one()
-        return " ".join(str(version).split()[:2])
+            found = _look(connection, extract.name).found
+        return f"{' '.join(str(version).split()[:2])}, {extract.name} has {len(found)} columns"
 
     def columns(self, extract: Extract) -> tuple[FoundColumn, ...]:
         with snapshot(self._address) as connection:

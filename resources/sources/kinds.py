@@ -9,9 +9,12 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from resources.http.client import Patience
 from resources.openaq.circuit import CircuitStore, LocalCircuitStore
 from resources.openaq.rate_budget import LocalRateBudget, Rate, RateBudget
 from resources.sources.database import DatabaseSource
+from resources.sources.object_store import ObjectStoreSource
+from resources.sources.rest import RestSource
 from resources.sources.source import Source
 from schemas.source_dataset import SourceKind
 
@@ -28,12 +31,26 @@ class Reach:
     token_header: str = "Authorization"
     budget: RateBudget = field(default_factory=lambda: LocalRateBudget((Rate(60, 60.0),)))
     circuits: CircuitStore = field(default_factory=LocalCircuitStore)
+    patience: Patience | None = None
     work_dir: Path | None = None
     """Where objects lie while they are read; None: the system's folder for such."""
 
 
 KINDS: Mapping[SourceKind, Callable[[Reach], Source]] = {
     SourceKind.DATABASE: lambda reach: DatabaseSource(reach.url.get_secret_value(), setting=reach.setting),
+    SourceKind.OBJECT_STORE: lambda reach: ObjectStoreSource(
+        reach.url.get_secret_value(), setting=reach.setting, work_dir=reach.work_dir
+    ),
+    SourceKind.REST: lambda reach: RestSource(
+        reach.url.get_secret_value(),
+        setting=reach.setting,
+        name=reach.name,
+        token=reach.token,
+        token_header=reach.token_header,
+        budget=reach.budget,
+        circuits=reach.circuits,
+        patience=reach.patience,
+    ),
 }
 
 

@@ -102,8 +102,8 @@ class Source(ABC):
         """The columns of `extract.name` as found now."""
 
     @abstractmethod
-    def check(self) -> str:
-        """What the source says of itself: it is reachable, and the credentials are right."""
+    def check(self, extract: Extract) -> str:
+        """What the source says of itself and of `extract.name`: it is reachable, and the credentials are right."""
 
     def close(self) -> None:  # noqa: B027
         """Let go of connections; most kinds hold none between reads."""

@@ -25,10 +25,11 @@ from resources.errors import (
     UnexpectedAnswer,
     UnknownLocation,
 )
+from resources.http.client import Patience
 from resources.openaq.answers import WindowTooWide
 from resources.openaq.api import ApiMode
 from resources.openaq.circuit import CircuitBreaker, CircuitPolicy, LocalCircuitStore
-from resources.openaq.client import OpenAQClient, Patience
+from resources.openaq.client import OpenAQClient
 from resources.openaq.fetched import Fetched, FetchFailed
 from resources.openaq.rate_budget import LocalRateBudget, Rate, RateBudget
 from resources.openaq.raw_store import RawStore

@@ -12,9 +12,10 @@ import pytest
 import sqlalchemy as sa
 
 from resources.errors import CircuitOpen, DatabaseUnavailable, RateLimited
+from resources.http.client import Patience
 from resources.openaq.circuit import CircuitBreaker, CircuitPolicy
 from resources.openaq.circuit_shared import SharedCircuitStore
-from resources.openaq.client import OpenAQClient, Patience
+from resources.openaq.client import OpenAQClient
 from resources.openaq.rate_budget import Rate
 from resources.openaq.rate_budget_shared import SharedRateBudget
 from schemas.catalog_budget import API_REQUESTS, BUDGET_METADATA, CIRCUITS

@@ -7,18 +7,8 @@ from email.utils import format_datetime
 import pytest
 
 from resources.errors import CredentialsRejected, SourceUnavailable, UnexpectedAnswer
-from resources.openaq.answers import (
-    LONGEST_WAIT_S,
-    WAIT_UNTOLD_S,
-    Answer,
-    ComeAgain,
-    NotFound,
-    SensorUnservable,
-    Throttled,
-    WindowTooWide,
-    judge,
-    told_wait_s,
-)
+from resources.http.answer import LONGEST_WAIT_S, WAIT_UNTOLD_S, Answer, ComeAgain, Throttled, told_wait_s
+from resources.openaq.answers import NotFound, SensorUnservable, WindowTooWide, judge
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 JSON = {"content-type": "application/json"}

@@ -1,0 +1,1 @@
+"""One HTTP request at a time: within a budget, past what goes wrong in passing, with a secret in a header."""
