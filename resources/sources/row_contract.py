@@ -132,7 +132,8 @@ def rejects_of(found: Iterable[tuple[str, str, str, int, int, object]]) -> pd.Da
     """Rows that were put aside as a frame with `REJECT_COLUMNS`."""
     frame = pd.DataFrame(list(found), columns=REJECT_COLUMNS)
     numbers = dict.fromkeys(("source_id", "line_no"), "int64")
-    return frame.astype({**numbers, "moment": "datetime64[us, UTC]"})
+    moments = pd.to_datetime(frame["moment"], utc=True).astype("datetime64[us, UTC]")  # also where none has a stamp
+    return frame.astype(numbers).assign(moment=moments)
 
 
 def _plain(value: object) -> object:

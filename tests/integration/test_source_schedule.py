@@ -26,7 +26,7 @@ USERS, REST = TABLES[0], tuple(sorted(TABLES[1:]))
 
 @pytest.fixture
 def graph(postgres_url: str, tmp_path: Path) -> Any:
-    with dg.DagsterInstance.ephemeral() as instance:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         yield Graph(postgres_url, tmp_path, instance=instance, sources={"delivery": "postgresql://127.0.0.1/delivery"})
 
 

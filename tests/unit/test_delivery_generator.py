@@ -1,6 +1,7 @@
 """The generated delivery organisation: what it promises about its days holds, whatever its seed."""
 
 from datetime import date, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -105,7 +106,7 @@ def test_the_truth_counts_what_there_is(clean: OrganisationDays) -> None:
 
 def test_late_activities_come_a_day_after_they_are_stamped(clean: OrganisationDays) -> None:
     assert sum(day.truth.late_activities for day in clean) > 5
-    for before, day in zip(clean, clean[1:], strict=False):
+    for before, day in pairwise(clean):
         rows = day.tables["activities"]
         late = rows[rows["occurred_at"] < midnight(day.day)]
         assert len(late) == before.truth.late_activities
