@@ -58,10 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     backfill = commands.add_parser("backfill", help="fetch and compute a range of UTC days, in one run")
-    backfill.add_argument("dataset", choices=["openaq"])
+    backfill.add_argument("dataset", help="openaq, or a dataset of files or of a source, such as delivery")
     backfill.add_argument("--from", dest="first", type=_day, required=True, help="first UTC day, YYYY-MM-DD")
     backfill.add_argument("--to", dest="last", type=_day, required=True, help="last UTC day, included")
-    backfill.add_argument("--locations", type=_ids, default=(), help="only these of the source's locations")
+    backfill.add_argument("--locations", type=_ids, default=(), help="only these locations of openaq")
     backfill.set_defaults(run=_backfill)
 
     quarantine = commands.add_parser("quarantine", help="rows, values and files put aside, each with the rule it broke")
@@ -138,7 +138,9 @@ def _demo(chosen: argparse.Namespace) -> int:
 def _backfill(chosen: argparse.Namespace) -> int:
     from assets_pkg.commands.backfill import backfill
 
-    return backfill(_settings(chosen), first=chosen.first, last=chosen.last, locations=chosen.locations)
+    return backfill(
+        _settings(chosen), dataset=chosen.dataset, first=chosen.first, last=chosen.last, locations=chosen.locations
+    )
 
 
 def _quarantine_list(chosen: argparse.Namespace) -> int:

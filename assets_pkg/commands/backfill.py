@@ -1,10 +1,12 @@
-"""`tidemark backfill`: a range of days through all four tables, in one run, with progress and a result.
+"""`tidemark backfill`: a range of days through all tables of a dataset, in one run, with progress and a result.
 
 Belongs here: what is launched and what the user is told. Does not belong here: the run itself.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
+from assets_pkg.commands.loading import datasets, tables_of_dataset
 from assets_pkg.commands.progress import explain, watch
 from assets_pkg.commands.tables import show_ledger, terminal
 from assets_pkg.dagster_client import DagsterClient
@@ -13,17 +15,18 @@ from assets_pkg.planning import DayRange
 from resources.errors import ConfigurationError
 from resources.wiring import Settings, build_timescale
 from schemas.datasets import OPENAQ
-from schemas.tables import OPENAQ_TABLES
+from schemas.table_spec import TableSpec
 
 
-def backfill(chosen: Settings, *, first: date, last: date, locations: tuple[int, ...]) -> int:
+def backfill(chosen: Settings, *, dataset: str, first: date, last: date, locations: tuple[int, ...]) -> int:
     """Loads the days through the running stack, or through one started for the purpose.
 
     Raises:
-        ConfigurationError: the range is empty, lies in the future or before the dataset's first day.
+        ConfigurationError: there is no such dataset, or it has no locations; the range is empty, lies in the future or
+            before the dataset's first day.
     """
-    days = _checked(first, last)
-    specs = tuple(OPENAQ_TABLES.values())
+    specs = _specs(dataset, locations)
+    days = _checked(specs, first, last)
     console = terminal()
     config = {"ops": {"staging__openaq_measurements": {"config": {"locations": list(locations)}}}} if locations else {}
     with running_stack(chosen) as stack:
@@ -37,12 +40,22 @@ def backfill(chosen: Settings, *, first: date, last: date, locations: tuple[int,
     return 0 if succeeded else 1
 
 
-def _checked(first: date, last: date) -> DayRange:
+def _specs(dataset: str, locations: tuple[int, ...]) -> tuple[TableSpec, ...]:
+    specs = tables_of_dataset(dataset)
+    if not specs:
+        raise ConfigurationError(f"there is no dataset {dataset!r}; there are {', '.join(datasets())}")
+    if locations and dataset != OPENAQ.name:
+        raise ConfigurationError(f"{dataset} has no locations; only those of {OPENAQ.name} can be chosen")
+    return specs
+
+
+def _checked(specs: Sequence[TableSpec], first: date, last: date) -> DayRange:
     today = datetime.now(UTC).date()
     if last < first:
         raise ConfigurationError(f"the range ends on {last}, before it begins on {first}")
     if last > today:
         raise ConfigurationError(f"{last} is in the future; the newest day there can be is {today} (UTC)")
-    if first < date.fromisoformat(OPENAQ.first_day):
-        raise ConfigurationError(f"{first} is before the first day of {OPENAQ.name}, {OPENAQ.first_day}")
+    begins = max(spec.first_day for spec in specs if spec.first_day)
+    if first < begins:
+        raise ConfigurationError(f"{first} is before the first day of {specs[0].dataset}, {begins}")
     return DayRange(first, last)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from assets_pkg.commands.demo_delivery import delivery_url, demo_days, generate_delivery, load_delivery
 from assets_pkg.commands.demo_files import SampleDrop, show_samples
-from assets_pkg.commands.progress import explain, watch
-from assets_pkg.commands.tables import show_features, show_ledger, show_scores, terminal
+from assets_pkg.commands.loading import load
+from assets_pkg.commands.tables import show_features, show_scores, terminal
 from assets_pkg.commands.up import down, up_in_background
-from assets_pkg.dagster_client import DagsterClient, RunState
+from assets_pkg.dagster_client import DagsterClient
 from assets_pkg.planning import DayRange
-from resources.errors import ConfigurationError
 from resources.wiring import Settings, build_timescale, settings
 from schemas.tables import OPENAQ_TABLES
 
@@ -26,8 +26,13 @@ SEED = 20
 ARCHIVE_LAG = timedelta(days=3)
 """The archive has a day's file three days after the day ends. No generated file reaches into the future."""
 
-BACKFILL_FAILED = frozenset({"FAILED", "COMPLETED_FAILED", "CANCELED", "FAILING", "CANCELING"})
-UNSET = ("TIDEMARK_DATABASE_URL", "TIDEMARK_DAGSTER_DATABASE_URL", "TIDEMARK_OPENAQ_COUNTRY", "TIDEMARK_OPENAQ_BBOX")
+UNSET = (
+    "TIDEMARK_DATABASE_URL",
+    "TIDEMARK_DAGSTER_DATABASE_URL",
+    "TIDEMARK_OPENAQ_COUNTRY",
+    "TIDEMARK_OPENAQ_BBOX",
+    "TIDEMARK_SOURCE_DELIVERY_URL",
+)
 """Settings the demo ignores: it has its own embedded database, so that it never touches yours."""
 
 
@@ -52,6 +57,10 @@ def demo(*, locations: tuple[int, ...], days: int, port: int | None) -> int:
         if dropped:
             dropped.start()
         succeeded = _load(chosen, url, span, console)
+        if not locations:
+            organisation = demo_days(datetime.now(UTC).date(), days)
+            generate_delivery(chosen.home, organisation, console)
+            succeeded &= load_delivery(chosen, url, organisation, console)
         if dropped:
             succeeded &= show_samples(chosen, dropped, console)
     except KeyboardInterrupt:
@@ -79,6 +88,7 @@ def demo_environment(home: Path) -> dict[str, str]:
         "TIDEMARK_OPENAQ_MODE": "archive",
         "TIDEMARK_OPENAQ_ARCHIVE_URL": str(folder / "generated" / "archive"),
         "TIDEMARK_OPENAQ_LOCATIONS": ",".join(map(str, _generated_ids())),
+        "TIDEMARK_SOURCE_DELIVERY_URL": delivery_url(folder / "generated"),
     }
 
 
@@ -111,24 +121,9 @@ def _generate(archive: Path, span: DayRange, console: Console) -> None:
 
 
 def _load(chosen: Settings, url: str, span: DayRange, console: Console) -> bool:
-    specs = tuple(OPENAQ_TABLES.values())
-    client, timescale = DagsterClient(url), build_timescale(chosen)
-    backfill_id = client.launch_backfill(specs, span)
-    console.print(
-        f"Dagster's backfill of {len(span.days())} days x {len(specs)} tables, in one run: {url}/runs/b/{backfill_id}",
-        highlight=False,
-    )
-    runs = watch(client, timescale, lambda: _runs_of(client, backfill_id), specs, span, console)
-    succeeded = explain(client, runs, console)
-    show_ledger(timescale, [run.run_id for run in runs], console)
+    timescale = build_timescale(chosen)
+    succeeded = load(DagsterClient(url), timescale, tuple(OPENAQ_TABLES.values()), span, console)
     if succeeded:
         show_scores(timescale, console)
         show_features(timescale, console)
     return succeeded
-
-
-def _runs_of(client: DagsterClient, backfill_id: str) -> list[RunState]:
-    status, runs = client.backfill(backfill_id)
-    if not runs and status in BACKFILL_FAILED:
-        raise ConfigurationError(f"Dagster's backfill {backfill_id} ended as {status}: see {client.url}/backfills")
-    return runs

@@ -5,7 +5,7 @@ belong here: reading a source (`resources/sources/`), which version of a row sta
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -16,6 +16,7 @@ import pandas as pd
 from assets_pkg.dagster_types import table_options
 from assets_pkg.partitions import event_days, pieces, window_of
 from assets_pkg.staging.source_transforms import (
+    Snapshot,
     Snapshots,
     accounts,
     column_changes,
@@ -36,6 +37,9 @@ from schemas.source_tables import staging_spec
 from schemas.table_spec import TableSpec
 from schemas.window import ONE_DAY, Window, midnight
 
+ROWS_AT_A_TIME = 200_000
+"""Rows from which on the days of a state are written: those of fewer rows wait for the next day."""
+
 POOL = "source_{}"
 """One pool per dataset: a source is read by one run at a time."""
 
@@ -43,7 +47,7 @@ POOL = "source_{}"
 def build_source_assets(dataset: SourceDataset) -> list[dg.AssetsDefinition]:
     """The staging asset of each of the dataset's tables.
 
-    Each day of a table is a slice with an account of its own, which is the same however the range of days is cut:
+    Each day of a table has an account of its own, which is the same however the range of days is cut:
 
     - `read`: the rows the day began with (states: one per key, from the day before) and those stamped in it
     - `loaded`: the rows of the day
@@ -136,7 +140,7 @@ def _events(task: _Task, window: Window) -> Iterator[LedgerWrite]:
         ]
         rows = event_rows(batches, task.table, datetime.now(UTC))
         loaded = Counter(days_of_rows(rows[task.table.changed_at]))
-        yield _write(task, piece, rows, found, loaded=loaded, filtered=Counter())
+        yield _write(task, piece, rows, found, loaded=loaded, filtered={})
 
 
 def _states(task: _Task, window: Window) -> Iterator[LedgerWrite]:
@@ -147,16 +151,27 @@ def _states(task: _Task, window: Window) -> Iterator[LedgerWrite]:
         since = None if state is None else piece.start
         for rows in _rows(task, found, since=since, until=piece.end):
             snapshots.add(rows)
+        waiting: list[Snapshot] = []
         for snapshot in snapshots.by_day():
             state = snapshot.rows
-            yield _write(
-                task,
-                Window.of_days(snapshot.day, snapshot.day),
-                snapshot_rows(snapshot, task.table, datetime.now(UTC)),
-                found,
-                loaded=Counter({snapshot.day: len(snapshot.rows)}),
-                filtered=Counter({snapshot.day: snapshot.superseded}),
-            )
+            waiting.append(snapshot)
+            if sum(len(one.rows) for one in waiting) >= ROWS_AT_A_TIME:
+                yield _snapshots_write(task, waiting, found)
+                waiting = []
+        if waiting:
+            yield _snapshots_write(task, waiting, found)
+
+
+def _snapshots_write(task: _Task, snapshots: Sequence[Snapshot], found: _Found) -> LedgerWrite:
+    """Days in a row, in one transaction: a small table costs as much for a day as for a month."""
+    return _write(
+        task,
+        Window.of_days(snapshots[0].day, snapshots[-1].day),
+        snapshot_rows(snapshots, task.table, datetime.now(UTC)),
+        found,
+        loaded={one.day: len(one.rows) for one in snapshots},
+        filtered={one.day: one.superseded for one in snapshots},
+    )
 
 
 def _running_state(task: _Task, window: Window) -> Iterator[LedgerWrite]:
@@ -182,10 +197,10 @@ def _running_state(task: _Task, window: Window) -> Iterator[LedgerWrite]:
     yield _write(
         task,
         running,
-        snapshot_rows(snapshot, task.table, datetime.now(UTC)),
+        snapshot_rows([snapshot], task.table, datetime.now(UTC)),
         found,
-        loaded=Counter({today: len(snapshot.rows)}),
-        filtered=Counter({today: snapshot.superseded + snapshots.beyond}),
+        loaded={today: len(snapshot.rows)},
+        filtered={today: snapshot.superseded + snapshots.beyond},
     )
 
 

@@ -112,10 +112,14 @@ def _tie_break(rows: pd.DataFrame, table: SourceTable) -> pd.Series:
     return content
 
 
-def snapshot_rows(snapshot: Snapshot, table: SourceTable, known_at: datetime) -> pd.DataFrame:
-    """The snapshot as rows of the staging table, stamped with the END of its day, UTC."""
-    end = pd.Timestamp(midnight(snapshot.day) + ONE_DAY).as_unit("us")
-    return conform(snapshot.rows.assign(snapshot_at=end, known_at=pd.Timestamp(known_at).as_unit("us")), table.staging)
+def snapshot_rows(snapshots: Sequence[Snapshot], table: SourceTable, known_at: datetime) -> pd.DataFrame:
+    """The snapshots as rows of the staging table, each stamped with the END of its day, UTC."""
+    ends = [pd.Timestamp(midnight(one.day) + ONE_DAY).as_unit("us") for one in snapshots]
+    stamped = [one.rows.assign(snapshot_at=end) for one, end in zip(snapshots, ends, strict=True) if len(one.rows)]
+    if not stamped:
+        return empty(table.staging)
+    together = pd.concat(stamped, ignore_index=True)
+    return conform(together.assign(known_at=pd.Timestamp(known_at).as_unit("us")), table.staging)
 
 
 def event_rows(rows: Sequence[pd.DataFrame], table: SourceTable, known_at: datetime) -> pd.DataFrame:

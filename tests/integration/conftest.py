@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,15 @@ def embedded(open_folder: Path) -> Iterator[server.EmbeddedServer]:
 @pytest.fixture
 def postgres_url(embedded: server.EmbeddedServer) -> Iterator[str]:
     """libpq URL of an empty database of the test's own on the embedded PostgreSQL."""
-    yield from _own_database(embedded.url("postgres"))
+    with own_database(embedded.url("postgres")) as url:
+        yield url
 
 
 @pytest.fixture
 def source_url(embedded: server.EmbeddedServer) -> Iterator[str]:
     """libpq URL of another empty database, which stands for somebody's own that is read from."""
-    yield from _own_database(embedded.url("postgres"))
+    with own_database(embedded.url("postgres")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,8 @@ def timescale_server() -> str:
 @pytest.fixture
 def timescale_url(timescale_server: str) -> Iterator[str]:
     """libpq URL of an empty database of the test's own on a real TimescaleDB."""
-    yield from _own_database(timescale_server)
+    with own_database(timescale_server) as url:
+        yield url
 
 
 @pytest.fixture(params=["postgres_url", "timescale_url"])
@@ -98,7 +102,9 @@ def graph_under(
         yield built
 
 
-def _own_database(server_url: str) -> Iterator[str]:
+@contextmanager
+def own_database(server_url: str) -> Iterator[str]:
+    """libpq URL of an empty database of its own."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     admin = sa.create_engine(
         server_url.replace("postgresql://", "postgresql+psycopg2://", 1),

@@ -42,7 +42,9 @@ def ids(prefix: str, numbers: np.ndarray) -> pa.Array:
 
 def joined(*columns: pa.Array) -> pa.Array:
     """The texts of each row joined by |, nulls left out; null where all are."""
-    together = pc.binary_join_element_wise(*columns, "|", null_handling="skip")
+    # Told to skip nulls itself, Arrow's join drops the rows that have nothing else.
+    parts = [pc.fill_null(pc.binary_join_element_wise("", column, "|"), "") for column in columns]
+    together = pc.utf8_ltrim(pc.binary_join_element_wise(*parts, ""), "|")
     return pc.if_else(pc.equal(together, ""), None, together)
 
 
