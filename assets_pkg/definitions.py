@@ -10,8 +10,9 @@ from datetime import timedelta
 import dagster as dg
 
 from assets_pkg import checks
-from assets_pkg.automation import build_jobs, build_schedule
+from assets_pkg.automation import build_jobs, build_schedule, build_selection_schedule
 from assets_pkg.features import assets as features
+from assets_pkg.features import selection_assets as selection
 from assets_pkg.features.file_assets import build_features_asset
 from assets_pkg.file_checks import file_checks
 from assets_pkg.file_sensor import build_landing_sensor
@@ -35,7 +36,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
     declared = {dataset.name: tables_of(dataset.name) for dataset in file_datasets().values()}
     return dg.Definitions(
         assets=[
-            *dg.load_assets_from_modules([staging, timeseries, features, quality]),
+            *dg.load_assets_from_modules([staging, timeseries, features, selection, quality]),
             *(asset for name, tables in declared.items() for asset in _file_assets(file_datasets()[name], tables)),
             undeclared_files,
         ],
@@ -44,6 +45,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
         schedules=[
             build_schedule(chosen.openaq_schedule, ARCHIVE_DELAY if chosen.openaq_mode == "archive" else timedelta(0)),
             build_retention_schedule(),
+            build_selection_schedule(),
         ],
         sensors=[
             build_news_sensor(timedelta(days=chosen.openaq_look_back_days)),

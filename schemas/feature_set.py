@@ -27,7 +27,7 @@ class FeatureSet:
 
 
 def stored_sets() -> sa.Select[Any]:
-    """All sets that were ever stored: columns feature_set, view, members. A name tells its members, so each is there once."""
+    """All sets that were ever stored: columns feature_set, view, members. A name stands for the same members always."""
     return sa.select(*STORED.c).distinct().order_by(*STORED.c)
 
 

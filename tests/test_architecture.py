@@ -42,7 +42,15 @@ ASSEMBLY = {
 }
 """Where settings are read and resources put together."""
 
-NO_TRANSFORMS = {"assets.py", "file_assets.py", "selection_assets.py", "__init__.py", "pictures.py", "drawing.py"}
+NO_TRANSFORMS = {
+    "__init__.py",
+    "assets.py",
+    "file_assets.py",
+    "selection_assets.py",
+    "pictures.py",
+    "file_pictures.py",
+    "drawing.py",
+}
 """Modules of a layer that may know Dagster, or draw."""
 
 TRANSFORMS_MAY = {"schemas", "pandas", "numpy", "scipy", "pint", "pyarrow", "sklearn", "threadpoolctl", "pymoo"}
