@@ -13,6 +13,7 @@ import pandas as pd
 from assets_pkg.drawing import (
     FAINT,
     INK,
+    LEFT,
     LINE_COLOURS,
     NO_VALUE,
     RIGHT,
@@ -72,10 +73,10 @@ def sets_picture(rows: pd.DataFrame) -> bytes:
     `FeatureSets`). The numbers are those of `sets_table`."""
     ordered, first = in_order(rows), rows.iloc[0]
     metric = _METRICS[str(first["metric"])]
-    height_in = 4.4
+    height_in = 4.6
     words = f"{metric} on {first['rows_test']:,} later rows from {first['test_from']:%Y-%m-%d}; bars hold 90 %"
     figure = blank_figure(height_in, f"Sets of features that tell {plain(str(first['target']))}", words)
-    axes = figure.add_axes((0.105, 0.62 / height_in, RIGHT - 0.105, 1 - 1.3 / height_in))
+    axes = figure.add_axes((LEFT, 0.85 / height_in, RIGHT - LEFT, 1 - 1.53 / height_in))
     axes.axhline(float(first["baseline_score"]), color=SOFT, linestyle="--", linewidth=1, label="all stays as it is")
     looks = (
         ("on the front", ~ordered["is_all"] & ~ordered["is_knee"], LINE_COLOURS[0], "o"),
@@ -102,7 +103,9 @@ def sets_picture(rows: pd.DataFrame) -> bytes:
     axes.set_axisbelow(True)
     axes.margins(x=0.08)
     soften(axes)
-    figure.legend(loc="lower left", ncols=4, frameon=False, fontsize=8.5, labelcolor=INK, bbox_to_anchor=(0.09, 0))
+    figure.legend(
+        loc="lower left", ncols=4, frameon=False, fontsize=8.5, labelcolor=INK, bbox_to_anchor=(LEFT - 0.01, 0)
+    )
     return png(figure)
 
 
