@@ -4,7 +4,7 @@ Belongs here: what starts by hand or by the clock. Does not belong here: what st
 (`sensors.py`).
 """
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import dagster as dg
@@ -12,7 +12,16 @@ import dagster as dg
 from assets_pkg.planning import DayRange, without
 from assets_pkg.runs import asset_key, busy_ranges, range_tags, under_way
 from schemas.table_spec import TableSpec
-from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, OPENAQ_MEASUREMENTS, SERIES_WIDE
+from schemas.tables import (
+    AIR_QUALITY,
+    AIR_QUALITY_HOURLY,
+    AIR_QUALITY_REPORT,
+    FEATURE_SCALING,
+    FEATURE_SETS,
+    IMPORTANCE,
+    OPENAQ_MEASUREMENTS,
+    SERIES_WIDE,
+)
 from schemas.window import ONE_DAY
 
 JOBS: dict[str, tuple[TableSpec, ...]] = {
@@ -21,6 +30,7 @@ JOBS: dict[str, tuple[TableSpec, ...]] = {
     "feature_extraction": (AIR_QUALITY_HOURLY,),
     "quality_monitoring": (AIR_QUALITY_REPORT,),
     "wide_series_features": (SERIES_WIDE,),
+    "feature_selection": (FEATURE_SCALING, IMPORTANCE, FEATURE_SETS),
 }
 """Job -> tables it fills."""
 
@@ -65,3 +75,22 @@ def build_schedule(cron: str, lag: timedelta) -> dg.ScheduleDefinition:
         return dg.RunRequest(run_key=now.isoformat(), tags=range_tags(DayRange(free[0], free[-1])))
 
     return openaq_schedule
+
+
+def build_selection_schedule() -> dg.ScheduleDefinition:
+    """Once a week, which features matter is found out as of the end of the week, a Sunday; a day before that is a
+    matter of asking for it."""
+
+    @dg.schedule(
+        name="feature_selection_weekly",
+        job_name="feature_selection",
+        cron_schedule="0 5 * * 1",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=build_selection_schedule.__doc__,
+    )
+    def feature_selection_weekly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        day = context.scheduled_execution_time.astimezone(UTC).date() - ONE_DAY
+        return dg.RunRequest(run_key=day.isoformat(), tags=range_tags(DayRange(day, day)))
+
+    return feature_selection_weekly

@@ -10,10 +10,11 @@ from datetime import timedelta
 import dagster as dg
 
 from assets_pkg import checks
-from assets_pkg.automation import build_jobs, build_schedule
+from assets_pkg.automation import build_jobs, build_schedule, build_selection_schedule
 from assets_pkg.delivery_checks import delivery_checks
 from assets_pkg.features import assets as features
 from assets_pkg.features import delivery_assets
+from assets_pkg.features import selection_assets as selection
 from assets_pkg.features.file_assets import build_features_asset
 from assets_pkg.features.series_wide_assets import build_series_wide_asset
 from assets_pkg.file_checks import file_checks
@@ -50,6 +51,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
                     timeseries,
                     features,
                     delivery_assets,
+                    selection,
                     quality,
                     parity_assets,
                 ]
@@ -76,6 +78,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             build_retention_schedule(),
             parity_assets.build_parity_schedule(),
             build_source_schedule(chosen.sources_schedule, sourced),
+            build_selection_schedule(),
         ],
         sensors=[
             build_news_sensor(timedelta(days=chosen.openaq_look_back_days)),

@@ -27,7 +27,7 @@ class FeatureSet:
 
 
 def stored_sets() -> sa.Select[Any]:
-    """All sets that were ever stored, each once, for a name tells its members: columns feature_set, view, members."""
+    """All sets that were ever stored: columns feature_set, view, members. A name stands for the same members always."""
     return sa.select(*STORED.c).distinct().order_by(*STORED.c)
 
 

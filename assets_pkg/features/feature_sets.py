@@ -20,7 +20,7 @@ import pandas as pd
 from assets_pkg.features.examples import Examples, NotEnough, Split, informative
 from assets_pkg.features.feature_traits import correlations, drift_psi, incomplete_pct, redundancy
 from assets_pkg.features.importance import Effort, Found, ready, shared_columns
-from assets_pkg.features.models import Estimate, judged, one_thread
+from assets_pkg.features.models import Estimate, judged, naive_score, one_thread
 from assets_pkg.features.mutual_information import mutual_information
 from assets_pkg.features.pareto import knee, non_dominated, searched, thinned
 from assets_pkg.features.surrogate import Surrogate
@@ -56,7 +56,8 @@ def sets_of(rows: pd.DataFrame, spec: TableSpec, prediction: Prediction, day: da
         ]
         everything = weighed.row(np.ones(len(used), bool), judged(halves, used, seeds=effort.seeds))
     kept = [one for one in found if one["predictive_value"] > NOTHING[halves.test.metric] and one["size"] < len(used)]
-    front = _front(pd.DataFrame(kept)) if kept else pd.DataFrame()
+    naive = naive_score(halves)
+    front = _front(pd.DataFrame(kept), naive) if kept else pd.DataFrame()
     frame = pd.concat([front, pd.DataFrame([everything]).assign(is_knee=False, is_all=True)], ignore_index=True)
     served, names = spec.served, frame["members"].map(json.loads)
     version = served.version if served else 1
@@ -146,11 +147,13 @@ def _first(told: np.ndarray, population: int, seed: int) -> np.ndarray:
     return masks
 
 
-def _front(judged_sets: pd.DataFrame) -> pd.DataFrame:
-    """The sets that no other dominates, thinned, with the knee marked."""
+def _front(judged_sets: pd.DataFrame, naive: float) -> pd.DataFrame:
+    """The sets that no other dominates, thinned; the knee is of those that beat the naive forecast, if any do."""
     front = judged_sets[non_dominated(costs_of(judged_sets))].reset_index(drop=True)
     front = front.iloc[thinned(costs_of(front), MOST_SETS)].reset_index(drop=True)
-    return front.assign(is_knee=np.arange(len(front)) == knee(costs_of(front)), is_all=False)
+    worth = np.flatnonzero(front["predictive_value"] > naive)
+    among = worth if len(worth) else np.arange(len(front))
+    return front.assign(is_knee=np.arange(len(front)) == among[knee(costs_of(front)[among])], is_all=False)
 
 
 def _only(examples: Examples, columns: Sequence[str]) -> Examples:

@@ -76,11 +76,10 @@ def likely(model: Any, values: np.ndarray, metric: str) -> np.ndarray:
 
 
 def scores(metric: str, label: np.ndarray, said: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """R² or the area under the ROC curve, once per row of `weights`."""
+    """R² or the area under the ROC curve, once per row of `weights`: as scikit-learn has them, for many weightings at
+    once."""
     if metric == "auc":
-        from sklearn.metrics import roc_auc_score
-
-        return np.array([roc_auc_score(label, said, sample_weight=one) for one in weights])
+        return _areas(label, said, weights)
     means = (weights @ label / weights.sum(axis=1))[:, None]
     return 1 - weights @ (label - said) ** 2 / (weights * (label - means) ** 2).sum(axis=1)
 
@@ -109,3 +108,12 @@ def weights_of(examples: Examples, seed: int, draws: int) -> np.ndarray:
     blocks = blocks_of(examples)
     shares = np.random.default_rng(seed).dirichlet(np.ones(blocks.max() + 1), size=draws) * (blocks.max() + 1)
     return shares[:, blocks]
+
+
+def _areas(label: np.ndarray, said: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """How often, by weight, yes is called likelier than no; a tie counts half."""
+    order = np.argsort(said, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(said[order]) > 0])
+    yes, no = (np.add.reduceat((weights * part)[:, order], starts, axis=1) for part in (label, 1 - label))
+    below = np.cumsum(no, axis=1) - no / 2
+    return (yes * below).sum(axis=1) / (yes.sum(axis=1) * no.sum(axis=1))

@@ -41,7 +41,9 @@ def mutual_information(examples: Examples, seed: int) -> Information:
     label = binned(examples.label, min(bins, MOST_LABEL_BINS))
     found = [_one(binned(examples.features[name].to_numpy(), bins), label, blocks, drawn) for name in examples.features]
     value, low, high, chance = (np.array(part, dtype="float64") for part in zip(*found, strict=True))
-    return Information(value, low, high, false_discovery_control(chance) < FALSE_DISCOVERIES)
+    asked = np.isfinite(chance)
+    chance[asked] = false_discovery_control(chance[asked])
+    return Information(value, low, high, np.where(asked, chance, 1.0) < FALSE_DISCOVERIES)
 
 
 def binned(values: np.ndarray, bins: int) -> np.ndarray:
@@ -69,11 +71,11 @@ def nats(tables: np.ndarray) -> np.ndarray:
 def _one(
     feature: np.ndarray, label: np.ndarray, blocks: np.ndarray, drawn: np.ndarray
 ) -> tuple[float, float, float, float]:
-    """Value, low, high, and the chance of so much where there is none."""
+    """Value, low, high, and the chance of so much where there is none: NaN for a constant, which nobody asks of."""
     x, y = pd.factorize(feature)[0], pd.factorize(label)[0]
     shape = (drawn.shape[1], int(x.max()) + 1, int(y.max()) + 1)
     if shape[1] < 2:
-        return 0.0, 0.0, 0.0, 1.0
+        return 0.0, 0.0, 0.0, np.nan
     tables = np.bincount((blocks * shape[1] + x) * shape[2] + y, minlength=int(np.prod(shape))).reshape(shape)
     plain = float(nats(tables.sum(axis=0)))
     again = nats((drawn @ tables.reshape(shape[0], -1)).reshape(-1, *shape[1:]))
