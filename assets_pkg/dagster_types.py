@@ -20,6 +20,9 @@ RETRY = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL, 
 """For errors that may pass, such as a database that restarts: about 30 s, then 60 s. Errors that will not pass end the
 step at once (`dg.Failure`, `allow_retries=False`)."""
 
+BETA_WE_STAND_ON = "Parameter `(backfill_policy|allow_nonexistent_upstream_partitions)`"
+"""Ranges that are one run, and windows that reach back before the first day there is."""
+
 
 @cache
 def table_type(spec: TableSpec) -> dg.DagsterType:
@@ -57,8 +60,8 @@ def table_type(spec: TableSpec) -> dg.DagsterType:
 
 def table_options(spec: TableSpec, *, dataset: str) -> dict[str, Any]:
     """Options of `dg.asset` that follow from the table: key, group, kinds, tags, metadata, IO manager, type."""
-    # One range is one run: everything stands on it, so nobody needs to be told at every start that it is marked beta.
-    warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
+    # Everything stands on these, so nobody needs to be told at every start that they are marked beta.
+    warnings.filterwarnings("ignore", message=BETA_WE_STAND_ON, category=dg.BetaWarning)
     return {
         "key": dg.AssetKey([spec.schema, spec.name]),
         "group_name": dataset,

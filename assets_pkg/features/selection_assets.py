@@ -63,10 +63,11 @@ class ScalingConfig(dg.Config):
 
 def _options(spec: TableSpec) -> dict[str, Any]:
     """Options of the asset of one of the three tables; it reads by the clock: its inputs are drawn, not loaded."""
+    options = table_options(spec, dataset=FEATURE_STORE)
     reads = [(dg.AssetKey(read.table.split(".")), _before(read.before)) for read in spec.reads]
     first_day = spec.first_day.isoformat() if spec.first_day else ""
     return {
-        **table_options(spec, dataset=FEATURE_STORE),
+        **options,
         "partitions_def": event_days(first_day),
         "deps": [dg.AssetDep(key, partition_mapping=mapping) for key, mapping in reads],
     }

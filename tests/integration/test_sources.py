@@ -32,7 +32,7 @@ from resources.sources.rest import RestSource
 from resources.sources.source import Extract
 from resources.timescale import server
 from resources.wiring import Settings, build_resources, sources_resource
-from tests.integration.conftest import _own_database
+from tests.integration.conftest import own_database
 from tests.integration.source_stands import (
     CANARY,
     MariaDbStand,
@@ -50,7 +50,7 @@ KINDS = ["postgres", "mariadb", "s3", "rest_page", "rest_offset", "rest_cursor",
 @pytest.fixture(scope="module")
 def catalog(embedded: server.EmbeddedServer) -> Iterator[CatalogedTimescale]:
     """The product's own database, for all tests of this module."""
-    for url in _own_database(embedded.url("postgres")):
+    for url in own_database(embedded.url("postgres")):
         yield CatalogedTimescale(database_url=url)
 
 
