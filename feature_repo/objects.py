@@ -6,16 +6,21 @@ object among the names of this module would be registered twice.
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 
+import sqlalchemy as sa
 from feast import Entity, FeatureService, FeatureView, Field, ValueType
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 from feast.type_map import python_type_to_feast_value_type
 from feast.types import from_value_type
+from sqlalchemy.dialects import postgresql
 
 from schemas.base import dtypes_of
 from schemas.feature_set import FeatureSet
 from schemas.table_spec import TableSpec
 from schemas.tables import TABLES
+
+WHOLE_AT = "event_timestamp"
 
 FeastObject = Entity | PostgreSQLSource | FeatureView | FeatureService
 
@@ -60,8 +65,7 @@ def objects_of(spec: TableSpec, entities: dict[str, Entity] | None = None) -> li
     }
     source = PostgreSQLSource(
         name=spec.qualified,
-        table=spec.qualified,
-        timestamp_field=spec.time_column,
+        **_rows_of(spec, spec.served.complete_after),
         created_timestamp_column=spec.known_at or "",
         description=about,
         tags=tags,
@@ -80,6 +84,19 @@ def objects_of(spec: TableSpec, entities: dict[str, Entity] | None = None) -> li
     )
     service = FeatureService(name=spec.served.view, features=[view], description=about, tags=tags)
     return [*(entities[name] for name in spec.entities), source, view, service]
+
+
+def _rows_of(spec: TableSpec, complete_after: timedelta) -> dict[str, str]:
+    """Where the view's rows are, and their time: that from which on they are whole."""
+    if not complete_after:
+        return {"table": spec.qualified, "timestamp_field": spec.time_column or ""}
+    if WHOLE_AT in spec.columns:
+        raise ValueError(f"{spec.qualified}: {WHOLE_AT} is when a row is whole; give that column another name")
+    table = sa.table(spec.name, *map(sa.column, spec.columns), schema=spec.schema)
+    delay = sa.cast(sa.literal(f"{complete_after // timedelta(seconds=1)} seconds", sa.Text), sa.Interval)
+    rows = sa.select(*table.c, (table.c[spec.time_column or ""] + delay).label(WHOLE_AT))
+    text = rows.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+    return {"query": str(text), "timestamp_field": WHOLE_AT}
 
 
 def service_of(one: FeatureSet, view: FeatureView) -> FeatureService:

@@ -117,6 +117,7 @@ def build_tables(dataset: FileDataset) -> FileTables:
         served=Served(
             view=f"{name}_features",
             ttl=look_back(dataset),
+            complete_after=dataset.cadence,
             predicts=tuple(
                 Prediction(name=f"next_{metric.name}", column=metric.name, horizon=dataset.cadence)
                 for metric in dataset.metrics

@@ -61,6 +61,9 @@ class Served:
     """Name of the Feast view, which may differ from the table's."""
     ttl: timedelta
     """How old a row may be to answer for a moment; older ones say nothing of it."""
+    complete_after: timedelta = timedelta(0)
+    """How much later than its time a row is whole: one that is stamped with the START of its step tells of the step to
+    its end, so nobody may be given it before."""
     version: int = 1
     """Goes up when a feature's meaning changes under its old name."""
     predicts: tuple[Prediction, ...] = ()

@@ -69,8 +69,8 @@ def _differences(spec: TableSpec, look: Look) -> tuple[np.ndarray, pd.DataFrame]
     time = spec.time_column or ""
     stamps = pd.to_datetime(look.online[ONLINE_TIME], utc=True).dt.as_unit("us").reset_index(drop=True)
     missing = stamps.isna().to_numpy()
-    # Feast answers whole seconds.
-    columns = {time: (look.newest[time].reset_index(drop=True).dt.floor("s") != stamps.dt.floor("s")).to_numpy()}
+    whole = look.newest[time].reset_index(drop=True) + (spec.served.complete_after if spec.served else pd.Timedelta(0))
+    columns = {time: (whole.dt.floor("s") != stamps.dt.floor("s")).to_numpy()}  # Feast answers whole seconds
     for name in spec.features:
         columns[name] = ~_same(look.newest[name], look.online[name], dtypes[name])
     return missing, pd.DataFrame(columns)

@@ -35,6 +35,8 @@ class FeatureRows:
     """How old a row may be, inclusive; None or nothing: as old as it likes."""
     ahead: timedelta = NO_TIME
     """How long after the entity row's moment is looked: what is sought then lies AFTER that moment (a label)."""
+    complete_after: timedelta = NO_TIME
+    """How much later than its time a row is whole, and may be looked up."""
     known_by_then: bool = False
     """Whether only rows count that were known at the entity row's moment already."""
 
@@ -91,13 +93,14 @@ def _newest_of(part: sa.FromClause, rows: FeatureRows, entities: sa.FromClause, 
     stamp = source.c[rows.time]
     created = source.c[rows.created] if rows.created else None
     at = entities.c[moment]
-    last = at + seconds(rows.ahead) if rows.ahead else at
+    since = at - seconds(rows.complete_after) if rows.complete_after else at
+    last = since + seconds(rows.ahead) if rows.ahead else since
     conditions = [source.c[name] == entities.c[own] for name, own in rows.keys.items()]
     conditions.append(stamp <= last)
     if rows.ttl:
         conditions.append(stamp >= last - seconds(rows.ttl))
     if rows.ahead:
-        conditions.append(stamp > at)
+        conditions.append(stamp > since)
     if rows.known_by_then and created is not None:
         conditions.append(created <= at)
     columns = [source.c[name].label(result) for name, result in rows.features.items()]

@@ -7,7 +7,7 @@ Feast: nothing that runs when definitions load may import it.
 
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -34,9 +34,11 @@ ENCODERS: dict[ValueType, Callable[[Any], Value]] = {
 }
 
 
-def encoded(rows: pa.Table, view: FeatureView) -> list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]]:
-    """The rows (the columns of the view's source) as an online store takes them. A row without a time is a key that
-    has no row: all its features are null, its time is `NEVER`.
+def encoded(
+    rows: pa.Table, view: FeatureView, spec: TableSpec
+) -> list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]]:
+    """The rows (the table's columns) as an online store takes them, each at the time from which it is whole. A row
+    without a time is a key that has no row: all its features are null, its time is `NEVER`.
 
     Raises:
         ConfigurationError: a column has a type that is not served.
@@ -46,7 +48,8 @@ def encoded(rows: pa.Table, view: FeatureView) -> list[tuple[EntityKey, dict[str
     entities = [_values(rows, field.name, field.dtype.to_value_type()) for field in view.entity_columns]
     names = [field.name for field in view.features]
     features = [_values(rows, field.name, field.dtype.to_value_type()) for field in view.features]
-    times = rows.column(source.timestamp_field).to_pylist()
+    delay = spec.served.complete_after if spec.served else timedelta(0)
+    times = [at + delay if at else None for at in rows.column(spec.time_column).to_pylist()]
     known = source.created_timestamp_column
     known_at = rows.column(known).to_pylist() if known else [None] * rows.num_rows
     return [

@@ -67,7 +67,7 @@ def push(
             taken = _taken(transaction, view, spec, up_to)
             due = taken.filter(taken.column(pending.IS_DUE))
             if due.num_rows:
-                _write(store, view, due, online_name)
+                _write(store, view, spec, due, online_name)
             transaction.execute(pending.done(view, taken))
         pushed = pushed.plus(taken, due, spec.time_column or "")
         progress(taken.num_rows)
@@ -81,10 +81,10 @@ def _taken(transaction: Transaction, view: str, spec: TableSpec, up_to: int) -> 
     return transaction.fetch(pending.take(view, spec, up_to_version=up_to, most=BATCH_KEYS)).combine_chunks()
 
 
-def _write(store: "FeatureStore", view: str, rows: pa.Table, online_name: str) -> None:
+def _write(store: "FeatureStore", view: str, spec: TableSpec, rows: pa.Table, online_name: str) -> None:
     from resources.feast.encoding import encoded
 
     declared = store.registry.get_feature_view(view, store.project, allow_cache=True)
     online: Any = store._get_provider().online_store
     with reaching(online_name), online.trusted():
-        online.online_write_batch(store.config, declared, encoded(rows, declared), None)
+        online.online_write_batch(store.config, declared, encoded(rows, declared, spec), None)

@@ -147,6 +147,7 @@ def _looked_up(
             created=spec.known_at,
             ttl=ttl,
             ahead=ahead,
+            complete_after=spec.served.complete_after if spec.served else timedelta(0),
         )
 
     columns = recipe.columns()
