@@ -134,7 +134,8 @@ class Serving:
         pd.testing.assert_frame_equal(
             found[[*entities, *self.spec.features]], truth[[*entities, *self.spec.features]], check_dtype=False
         )
-        assert found["event_timestamp"].tolist() == truth["datetime_utc"].tolist()
+        delay = self.spec.served.complete_after if self.spec.served else timedelta(0)
+        assert found["event_timestamp"].tolist() == (truth["datetime_utc"] + delay).tolist()
 
     def pending(self) -> dict[str, Any]:
         """Per marked key, until when it was touched."""

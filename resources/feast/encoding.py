@@ -25,6 +25,8 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 NULL = Value()
 
+OnlineRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+
 ENCODERS: dict[ValueType, Callable[[Any], Value]] = {
     ValueType.INT64: lambda value: Value(int64_val=value),
     ValueType.DOUBLE: lambda value: NULL if math.isnan(value) else Value(double_val=value),
@@ -34,9 +36,7 @@ ENCODERS: dict[ValueType, Callable[[Any], Value]] = {
 }
 
 
-def encoded(
-    rows: pa.Table, view: FeatureView, spec: TableSpec
-) -> list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]]:
+def encoded(rows: pa.Table, view: FeatureView, spec: TableSpec) -> list[OnlineRow]:
     """The rows (the table's columns) as an online store takes them, each at the time from which it is whole. A row
     without a time is a key that has no row: all its features are null, its time is `NEVER`.
 
