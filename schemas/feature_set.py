@@ -4,6 +4,7 @@ Belongs here: the value, and the question for those that are stored. Does not be
 its own), how members are chosen.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 
 STORED = sa.table(
-    "feature_sets", *(sa.column(name, sa.Text) for name in ("feature_set", "view", "feature")), schema="features"
+    "feature_sets", *(sa.column(name, sa.Text) for name in ("feature_set", "view", "members")), schema="features"
 )
-"""Where feature sets are stored: one row or more per set and member."""
+"""Where feature sets are stored: a row per day and set, whose members are a JSON array of texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +27,11 @@ class FeatureSet:
 
 
 def stored_sets() -> sa.Select[Any]:
-    """The members of all stored sets: columns feature_set, view, feature, sorted."""
+    """All sets that were ever stored: columns feature_set, view, members. A name stands for the same members always."""
     return sa.select(*STORED.c).distinct().order_by(*STORED.c)
 
 
 def sets_of(rows: Iterable[tuple[str, str, str]]) -> list[FeatureSet]:
-    """The sets whose members `rows` (feature_set, view, feature) are, by name; members in their order."""
-    members: dict[tuple[str, str], list[str]] = {}
-    for name, view, feature in rows:
-        members.setdefault((name, view), []).append(feature)
-    return [FeatureSet(name=name, view=view, members=tuple(found)) for (name, view), found in sorted(members.items())]
+    """The sets that `rows` (feature_set, view, members as JSON) name, by name."""
+    found = {name: FeatureSet(name=name, view=view, members=tuple(json.loads(told))) for name, view, told in rows}
+    return [found[name] for name in sorted(found)]

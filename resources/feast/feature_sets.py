@@ -12,4 +12,4 @@ def stored(connection: sa.Connection) -> list[FeatureSet]:
     """The stored sets by name; none where nobody has stored any yet."""
     if not sa.inspect(connection).has_table(STORED.name, schema=STORED.schema):
         return []
-    return sets_of((name, view, feature) for name, view, feature in connection.execute(stored_sets()))
+    return sets_of((name, view, members) for name, view, members in connection.execute(stored_sets()))
