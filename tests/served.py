@@ -77,7 +77,7 @@ class Serving:
             backfill_policy=dg.BackfillPolicy.single_run(),
             retry_policy=dg.RetryPolicy(max_retries=1, delay=0),
         )
-        def written() -> pd.DataFrame:
+        def written() -> Any:
             return rows() if callable(rows) else rows
 
         days = {"start": first.isoformat(), "end": (last or first).isoformat()}

@@ -29,11 +29,12 @@ ARCHIVE_LAG = timedelta(days=3)
 UNSET = (
     "TIDEMARK_DATABASE_URL",
     "TIDEMARK_DAGSTER_DATABASE_URL",
+    "TIDEMARK_ONLINE_STORE_URL",
     "TIDEMARK_OPENAQ_COUNTRY",
     "TIDEMARK_OPENAQ_BBOX",
     "TIDEMARK_SOURCE_DELIVERY_URL",
 )
-"""Settings the demo ignores: it has its own embedded database, so that it never touches yours."""
+"""Settings the demo ignores: it has its own embedded database and online store, so that it never touches yours."""
 
 
 def demo(*, locations: tuple[int, ...], days: int, port: int | None) -> int:

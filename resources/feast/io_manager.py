@@ -8,7 +8,6 @@ Belongs here: the order of these. Does not belong here: the marks (`pending.py`)
 """
 
 import time
-from collections import Counter
 from typing import Any
 
 import dagster as dg
@@ -76,11 +75,10 @@ class FeastIOManager(LedgerIOManager):
             return
         offline_at_s = time.perf_counter()
         pushed = self.feast.push(spec)
-        left = Counter({one.view: one.pending for one in self.feast.states()})[spec.served.view]
         numbers: dict[str, Any] = {
             "online_keys_written": pushed.written,
             "online_keys_skipped": pushed.skipped,
-            "online_keys_pending": left,
+            "online_keys_pending": pushed.pending,
             "offline_s": round(offline_at_s - self._started_at_s, 3),
             "online_s": round(time.perf_counter() - offline_at_s, 3),
         }

@@ -90,7 +90,7 @@ def take(view: str, spec: TableSpec, *, up_to_version: int, most: int) -> sa.Sel
 
 
 def done(view: str, taken: pa.Table) -> sa.Delete:
-    """Removes the marks that still carry the version that was taken."""
+    """Removes the marks that still carry the version that was taken. Sorted like `mark`, for the same reason."""
     given = (
         sa.func.unnest(
             sa.literal(taken.column(KEY).to_pylist(), sa.ARRAY(sa.Text)),
@@ -99,10 +99,19 @@ def done(view: str, taken: pa.Table) -> sa.Delete:
         .table_valued(sa.column("key", sa.Text), sa.column("version", sa.BigInteger))
         .render_derived(name="given")
     )
+    mine = FEATURE_PENDING.alias("mine")
+    answered = (
+        sa.select(mine.c.key, mine.c.version)
+        .where(mine.c.view == view)
+        .where(sa.exists().where(given.c.key == mine.c.key, given.c.version == mine.c.version))
+        .order_by(mine.c.key)
+        .with_for_update()
+        .cte("answered")
+    )
     return sa.delete(FEATURE_PENDING).where(
         FEATURE_PENDING.c.view == view,
-        FEATURE_PENDING.c.key == given.c.key,
-        FEATURE_PENDING.c.version == given.c.version,
+        FEATURE_PENDING.c.key == answered.c.key,
+        FEATURE_PENDING.c.version == answered.c.version,
     )
 
 

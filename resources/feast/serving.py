@@ -25,11 +25,13 @@ BATCH_KEYS = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Pushed:
-    """What a push came to: keys written online, keys that were right already, the newest row among those written."""
+    """What a push came to: keys written online, keys that were right already, the newest row among those written, and
+    keys that are marked when it is done (by others, meanwhile)."""
 
     written: int = 0
     skipped: int = 0
     newest_event_at: datetime | None = None
+    pending: int = 0
 
     def plus(self, taken: pa.Table, written: pa.Table, time_column: str) -> "Pushed":
         """With one more batch."""

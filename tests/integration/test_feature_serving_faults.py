@@ -274,6 +274,18 @@ def test_processes_that_begin_at_once_on_nothing_end_with_online_equal_to_offlin
     assert [service.name for service in store.registry.list_feature_services(store.project)] == [VIEW]
 
 
+def test_hypertables_are_served_alike(timescale_url: str, tmp_path: Path) -> None:
+    """Rows of several chunks on TimescaleDB, with the online store in the same database."""
+    serving = Serving(timescale_url, tmp_path, "postgres")
+    days = [DAY + timedelta(days=40 * number) for number in range(4)]
+    for day in (days[3], days[0], days[2]):
+        serving.sell({(key, day): float(day.month) for key in (TEA, SALT)}, day)
+    serving.assert_online_is_offline()
+    serving.sell({(TEA, days[3]): 9.0}, days[3])
+    assert serving.served([TEA, SALT]) == {TEA: 9.0, SALT: float(days[2].month)}
+    serving.assert_online_is_offline()
+
+
 def write_and_die(url: str, home: str, point: str) -> None:
     """What the process that dies does: TEA becomes 2.0, and the process ends before that is served."""
     write = pushing._write
@@ -311,6 +323,6 @@ def _python(call: str, arguments: list[str]) -> subprocess.Popen[str]:
 
 
 def _tick(serving: Serving, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
-    context = dg.build_sensor_context(instance=instance)
-    found: Any = build_serving_sensor()(context, feast=serving.feast)
+    with dg.build_sensor_context(instance=instance, resources={"feast": serving.feast}) as context:
+        found: Any = build_serving_sensor()(context)
     return found
