@@ -89,10 +89,17 @@ def _in_postgres(connection: sa.Connection, schema: str | None, table: str) -> _
         warnings.simplefilter("ignore", sa.exc.SAWarning)
         inspector = sa.inspect(connection)
         columns = inspector.get_columns(table, schema=schema)
-        unique = [inspector.get_pk_constraint(table, schema=schema)["constrained_columns"]]
+        unique: list[Any] = [inspector.get_pk_constraint(table, schema=schema)["constrained_columns"]]
         unique += [one["column_names"] for one in inspector.get_unique_constraints(table, schema=schema)]
+        unique += [one["column_names"] for one in inspector.get_indexes(table, schema=schema) if _is_whole(one)]
     found = [_Column(one["name"], one["type"], _told(one["type"], connection), one["nullable"]) for one in columns]
     return found, [frozenset(names) for names in unique if names]
+
+
+def _is_whole(index: Mapping[str, Any]) -> bool:
+    """Whether an index makes its columns unique in all rows: none of some rows, or of expressions, does."""
+    is_partial = bool(index.get("dialect_options", {}).get("postgresql_where"))
+    return bool(index["unique"]) and not is_partial and None not in index["column_names"]
 
 
 def _told(kind: Any, connection: sa.Connection) -> str:
