@@ -11,7 +11,9 @@ import dagster as dg
 
 from assets_pkg import checks
 from assets_pkg.automation import build_jobs, build_schedule
+from assets_pkg.delivery_checks import delivery_checks
 from assets_pkg.features import assets as features
+from assets_pkg.features import delivery_assets
 from assets_pkg.features.file_assets import build_features_asset
 from assets_pkg.file_checks import file_checks
 from assets_pkg.file_sensor import build_landing_sensor
@@ -39,12 +41,17 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
     declared = {dataset.name: tables_of(dataset.name) for dataset in file_datasets().values()}
     return dg.Definitions(
         assets=[
-            *dg.load_assets_from_modules([staging, timeseries, features, quality]),
+            *dg.load_assets_from_modules([staging, timeseries, features, delivery_assets, quality]),
             *(asset for name, tables in declared.items() for asset in _file_assets(file_datasets()[name], tables)),
             undeclared_files,
             *(asset for dataset in sourced for asset in build_source_assets(dataset)),
         ],
-        asset_checks=[*checks.all_checks(), *file_checks(declared.values()), *checks.source_checks(sourced)],
+        asset_checks=[
+            *checks.all_checks(),
+            *file_checks(declared.values()),
+            *checks.source_checks(sourced),
+            *delivery_checks(),
+        ],
         jobs=[*build_jobs(), file_retention],
         schedules=[
             build_schedule(chosen.openaq_schedule, ARCHIVE_DELAY if chosen.openaq_mode == "archive" else timedelta(0)),

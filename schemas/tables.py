@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 from schemas.datasets import OPENAQ
 from schemas.declared_files import file_datasets
+from schemas.delivery_tables import DELIVERY_FEATURES
 from schemas.features import AirQualityHourly
 from schemas.file_tables import tables_of
 from schemas.quality import AirQualityReport
@@ -107,6 +108,7 @@ OPENAQ_TABLES = {
 TABLES = (
     OPENAQ_TABLES
     | {spec.qualified: spec for dataset in source_datasets().values() for spec in sourced_tables(dataset)}
+    | {spec.qualified: spec for spec in DELIVERY_FEATURES}
     | {spec.qualified: spec for name in file_datasets() for spec in tables_of(name)}
 )
 

@@ -42,7 +42,10 @@ ASSEMBLY = {
 }
 """Where settings are read and resources put together."""
 
-NO_TRANSFORMS = {"assets.py", "file_assets.py", "source_assets.py", "__init__.py", "pictures.py", "drawing.py"}
+NO_TRANSFORMS = {
+    *("assets.py", "file_assets.py", "source_assets.py", "delivery_assets.py", "__init__.py", "pictures.py"),
+    "drawing.py",
+}
 """Modules of a layer that may know Dagster, or draw."""
 
 TRANSFORMS_MAY = {"schemas", "pandas", "numpy", "scipy", "pint", "pyarrow"}

@@ -50,6 +50,12 @@ def source_url(embedded: server.EmbeddedServer) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def module_postgres_url(embedded: server.EmbeddedServer) -> Iterator[str]:
+    """As `postgres_url`, of a module's own: its tests share what was expensive to load."""
+    yield from _own_database(embedded.url("postgres"))
+
+
 @pytest.fixture(scope="session")
 def timescale_server() -> str:
     """libpq URL of a real TimescaleDB server."""
