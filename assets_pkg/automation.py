@@ -11,16 +11,24 @@ import dagster as dg
 
 from assets_pkg.planning import DayRange, without
 from assets_pkg.runs import asset_key, busy_ranges, range_tags, under_way
-from schemas.datasets import OPENAQ
+from schemas.delivery_tables import TASK, USER
 from schemas.table_spec import TableSpec
-from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, OPENAQ_MEASUREMENTS
+from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, OPENAQ_MEASUREMENTS, TABLES
 from schemas.window import ONE_DAY
+
+
+def _with_all_it_reads(spec: TableSpec) -> tuple[TableSpec, ...]:
+    """The table behind those it is computed from."""
+    return (*(TABLES[read.table] for read in spec.reads), spec)
+
 
 JOBS: dict[str, tuple[TableSpec, ...]] = {
     "data_ingestion": (OPENAQ_MEASUREMENTS,),
     "data_processing": (AIR_QUALITY,),
     "feature_extraction": (AIR_QUALITY_HOURLY,),
     "quality_monitoring": (AIR_QUALITY_REPORT,),
+    "user_pipeline": _with_all_it_reads(USER),
+    "task_pipeline": _with_all_it_reads(TASK),
 }
 """Job -> tables it fills."""
 
@@ -28,13 +36,13 @@ JOB_TABLES = {job: tuple(spec.qualified for spec in specs) for job, specs in JOB
 
 
 def build_jobs() -> list[Any]:
-    """One job per stage."""
+    """One job per stage of air quality, and one per kind of entity from its source to its features."""
     return [
         dg.define_asset_job(
             name,
             selection=dg.AssetSelection.assets(*(asset_key(spec.qualified) for spec in specs)),
             description=f"Fills {', '.join(spec.qualified for spec in specs)} for a day or a range of days.",
-            tags={"dataset": OPENAQ.name},
+            tags={"dataset": specs[0].dataset},
         )
         for name, specs in JOBS.items()
     ]
