@@ -77,7 +77,9 @@ def convert(values: Sequence[object], dtype: Any) -> Converted:
 
 def is_missing(value: object) -> bool:
     """Whether `value` is none: None, NaN, NaT or NA."""
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float | Decimal) and value != value)
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
 
 
 def text(value: object) -> str:

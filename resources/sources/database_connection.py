@@ -129,7 +129,7 @@ class DatabaseAddress:
         except RuntimeError as error:
             # PyMySQL's way to say that a package for the server's way to log in is missing.
             raise ConfigurationError(f"{self.shown} cannot be used: {self.scrubbed(str(error))}") from None
-        except (TypeError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             raise ConfigurationError(
                 f"{self.setting} has an option its driver does not take ({self.scrubbed(str(error))})"
             ) from None
@@ -163,7 +163,7 @@ class DatabaseAddress:
             return self._refused(told)
         if "database" in told and "does not exist" in told:
             return ConfigurationError(f"the database named in {self.setting} does not exist: {told}")
-        if "invalid" in told and "option" in told:
+        if "invalid" in told and ("option" in told or "value" in told):
             return ConfigurationError(f"{self.setting} has an option that is none: {told}")
         return self._away(told)
 

@@ -131,9 +131,9 @@ def raw_of(rows: pd.DataFrame, position: int) -> str:
 def rejects_of(found: Iterable[tuple[str, str, str, int, int, object]]) -> pd.DataFrame:
     """Rows that were put aside as a frame with `REJECT_COLUMNS`."""
     frame = pd.DataFrame(list(found), columns=REJECT_COLUMNS)
-    numbers = dict.fromkeys(("source_id", "line_no"), "int64")
-    moments = pd.to_datetime(frame["moment"], utc=True).astype("datetime64[us, UTC]")  # also where none has a stamp
-    return frame.astype(numbers).assign(moment=moments)
+    moments = pd.DatetimeIndex(pd.to_datetime(frame["moment"], utc=True)).as_unit("us")
+    texts = dict.fromkeys(("rule", "reason", "raw"), pd.StringDtype("pyarrow"))
+    return frame.astype({**texts, "source_id": "int64", "line_no": "int64"}).assign(moment=moments)
 
 
 def _plain(value: object) -> object:

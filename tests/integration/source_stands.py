@@ -113,6 +113,7 @@ class Stand(ABC):
     refusal_names = "_URL"
     """What a refusal tells to look at."""
     table = "things"
+    rows_per_object = 100
     pages: RestPages | None = None
     token: str | None = None
 
@@ -170,7 +171,8 @@ class SqlStand(Stand):
     def put(self, rows: Sequence[Row], columns: Sequence[str] = COLUMNS, *, is_unique: bool = True) -> None:
         self.columns = list(columns)
         spelled = ", ".join(f"{self._named(name)} {self.types[name]}" for name in columns)
-        key = f", UNIQUE ({self._named('id')}, {self._named('at')})" if is_unique else ""
+        has_key = is_unique and {"id", "at"} <= set(columns)
+        key = f", CONSTRAINT one_version UNIQUE ({self._named('id')}, {self._named('at')})" if has_key else ""
         self.run(f"DROP TABLE IF EXISTS {self.table}", f"CREATE TABLE {self.table} ({spelled}{key})")
         self.add(rows)
 
@@ -181,7 +183,7 @@ class SqlStand(Stand):
                 connection.execute(sa.insert(table), [{name: row.get(name) for name in self.columns} for row in rows])
 
     def drop_column(self, name: str) -> None:
-        self.run(f"ALTER TABLE {self.table} DROP COLUMN {self._named(name)}")
+        self.run(f"ALTER TABLE {self.table} DROP CONSTRAINT one_version, DROP COLUMN {self._named(name)}")
 
     def drop_table(self) -> None:
         self.run(f"DROP TABLE {self.table}")
@@ -247,7 +249,7 @@ class MariaDbStand(SqlStand):
         with closing(admin), admin.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE {self.database} CHARACTER SET utf8mb4")
             cursor.execute(f"CREATE USER '{self.database}'@'%' IDENTIFIED BY '{CANARY}'")
-            cursor.execute(f"GRANT SELECT ON {self.database}.* TO '{self.database}'@'%'")
+            cursor.execute(f"GRANT SELECT, EXECUTE ON {self.database}.* TO '{self.database}'@'%'")
         engine = sa.create_engine(
             f"mysql+pymysql://root@127.0.0.1:{port}/{self.database}?charset=utf8mb4", poolclass=sa.NullPool
         )
@@ -273,7 +275,6 @@ class S3Stand(Stand):
 
     kind = SourceKind.OBJECT_STORE
     refusal_names = "AWS_SECRET_ACCESS_KEY"
-    rows_per_object = 100
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__(Proxy((host, port)))
@@ -311,7 +312,7 @@ class S3Stand(Stand):
         self.client.put_object(Bucket=self.bucket, Key=f"exports/{self.table}/{name}", Body=data)
 
     def drop_column(self, name: str) -> None:
-        for key in self.keys():
+        for key in self.held():
             text = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode()
             rows = list(csv.DictReader(io.StringIO(text)))
             out = io.StringIO()
@@ -321,10 +322,10 @@ class S3Stand(Stand):
             self.client.put_object(Bucket=self.bucket, Key=key, Body=out.getvalue().encode())
 
     def drop_table(self) -> None:
-        for key in self.keys():
+        for key in self.held():
             self.client.delete_object(Bucket=self.bucket, Key=key)
 
-    def keys(self) -> list[str]:
+    def held(self) -> list[str]:
         found = self.client.list_objects_v2(Bucket=self.bucket, Prefix=f"exports/{self.table}/")
         return [one["Key"] for one in found.get("Contents", ())]
 

@@ -277,6 +277,7 @@ class AcceptanceKit:
         assert reader.noted()[0]["error"] is None
 
     def test_a_huge_table_comes_in_bounded_batches(self, stand: Stand, reader: Reader) -> None:
+        stand.rows_per_object = 5000
         stand.put([thing(n) for n in range(5000)])
         sizes = [len(batch.rows) for batch in reader.read(batch_size=100)]
         assert sum(sizes) == 5000
