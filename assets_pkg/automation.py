@@ -11,6 +11,7 @@ import dagster as dg
 
 from assets_pkg.planning import DayRange, without
 from assets_pkg.runs import asset_key, busy_ranges, range_tags, under_way
+from schemas.delivery_tables import TASK, USER
 from schemas.table_spec import TableSpec
 from schemas.tables import (
     AIR_QUALITY,
@@ -21,8 +22,15 @@ from schemas.tables import (
     IMPORTANCE,
     OPENAQ_MEASUREMENTS,
     SERIES_WIDE,
+    TABLES,
 )
 from schemas.window import ONE_DAY
+
+
+def _with_all_it_reads(spec: TableSpec) -> tuple[TableSpec, ...]:
+    """The table behind those it is computed from."""
+    return (*(TABLES[read.table] for read in spec.reads), spec)
+
 
 JOBS: dict[str, tuple[TableSpec, ...]] = {
     "data_ingestion": (OPENAQ_MEASUREMENTS,),
@@ -31,6 +39,8 @@ JOBS: dict[str, tuple[TableSpec, ...]] = {
     "quality_monitoring": (AIR_QUALITY_REPORT,),
     "wide_series_features": (SERIES_WIDE,),
     "feature_selection": (FEATURE_SCALING, IMPORTANCE, FEATURE_SETS),
+    "user_pipeline": _with_all_it_reads(USER),
+    "task_pipeline": _with_all_it_reads(TASK),
 }
 """Job -> tables it fills."""
 
@@ -38,7 +48,8 @@ JOB_TABLES = {job: tuple(spec.qualified for spec in specs) for job, specs in JOB
 
 
 def build_jobs() -> list[Any]:
-    """One job per stage, and one for what is computed on demand only."""
+    """One job per stage of air quality, per kind of entity from its source to its features, and for what is computed on
+    demand only."""
     return [
         dg.define_asset_job(
             name,

@@ -289,6 +289,9 @@ def test_jobs_sensors_and_the_schedule_have_the_names_engineers_look_for(definit
         "quality_monitoring",
         "feature_selection",
         "serve_pending_features",
+        "user_pipeline",
+        "task_pipeline",
+        "wide_series_features",
     }
     assert {sensor.name for sensor in definitions.sensors or ()} == {
         "openaq_new_data",

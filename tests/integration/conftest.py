@@ -54,7 +54,8 @@ def source_url(embedded: server.EmbeddedServer) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def module_postgres_url(embedded: server.EmbeddedServer) -> Iterator[str]:
     """As `postgres_url`, of a module's own: its tests share what was expensive to load."""
-    yield from own_database(embedded.url("postgres"))
+    with own_database(embedded.url("postgres")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from assets_pkg.planning import DayRange
+from assets_pkg.runs import range_tags
 from resources.sources.samples.delivery import Organisation
 from resources.sources.samples.delivery_database import DeliveryDatabase, write_database
 from resources.timescale import server
@@ -397,3 +399,20 @@ def test_a_dataset_without_a_url_says_which_variable_to_set(postgres_url: str, t
     result = Graph(postgres_url, tmp_path).run(FIRST, tables=[TASKS.qualified])
     assert not result.success
     assert "TIDEMARK_SOURCE_DELIVERY_URL" in failure_of(result)
+
+
+@pytest.mark.parametrize(("job", "features"), [("user_pipeline", "features.user"), ("task_pipeline", "features.task")])
+def test_a_pipeline_goes_from_the_source_to_the_features(
+    graph: Graph, source: DeliveryDatabase, job: str, features: str
+) -> None:
+    result = graph.definitions.resolve_job_def(job).execute_in_process(
+        instance=graph.instance, tags=range_tags(DayRange(LAST - DAY, LAST)), raise_on_error=False
+    )
+    assert result.success, failure_of(result)
+    spec = TABLES[features]
+    rows = graph.rows(spec)
+    staged = graph.rows(TASKS if features == "features.task" else USERS)
+    assert len(rows) > 0
+    assert set(rows[spec.time_column]) == {pd.Timestamp(midnight(LAST)), pd.Timestamp(midnight(LAST) + DAY)}
+    assert set(rows[spec.entities[0]]) <= set(staged[spec.entities[0]])
+    assert not [one for one in graph.catalog.stale() if one.table_name == features and one.day <= LAST - DAY]

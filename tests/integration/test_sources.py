@@ -51,7 +51,7 @@ KINDS = ["postgres", "mariadb", "s3", "rest_page", "rest_cursor"]
 @pytest.fixture(scope="module")
 def catalog(embedded: server.EmbeddedServer) -> Iterator[CatalogedTimescale]:
     """The product's own database, for all tests of this module."""
-    for url in own_database(embedded.url("postgres")):
+    with own_database(embedded.url("postgres")) as url:
         yield CatalogedTimescale(database_url=url)
 
 
