@@ -91,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     propose.add_argument("--to", type=Path, help="folder of the module (default: schemas/file_datasets)")
     propose.set_defaults(run=_propose)
 
+    feature_sets = commands.add_parser("feature-sets", help="the sets of features worth deploying, as found last")
+    feature_sets.set_defaults(run=_feature_sets)
+    listed = feature_sets.add_subparsers(metavar="list").add_parser("list", help="name, target, size, value and cost")
+    listed.set_defaults(run=_feature_sets)
+    listed.add_argument("--demo", action="store_true", default=argparse.SUPPRESS, help="on the demo's database")
+
     status = commands.add_parser("status", help="what there is, what is owed, what is stale, what runs")
     status.set_defaults(run=_status)
 
@@ -103,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     feast.add_argument("arguments", nargs=argparse.REMAINDER, help="what Feast is told, e.g. apply")
     feast.set_defaults(run=_feast)
 
-    for command in (up, down, backfill, quarantine, replay, propose, status, doctor, feast):
+    for command in (up, down, backfill, quarantine, replay, propose, feature_sets, status, doctor, feast):
         command.add_argument("--demo", action="store_true", help="on the demo's database and data")
     return parser
 
@@ -158,6 +164,12 @@ def _propose(chosen: argparse.Namespace) -> int:
     from assets_pkg.commands.propose import propose
 
     return propose(_settings(chosen), dataset_name=chosen.dataset, folder=chosen.to)
+
+
+def _feature_sets(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.feature_sets import list_feature_sets
+
+    return list_feature_sets(_settings(chosen))
 
 
 def _status(chosen: argparse.Namespace) -> int:
