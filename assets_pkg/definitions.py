@@ -20,6 +20,7 @@ from assets_pkg.quality import assets as quality
 from assets_pkg.quality.file_assets import build_report_asset
 from assets_pkg.retention import build_retention_schedule, file_retention
 from assets_pkg.sensors import build_news_sensor, build_stale_sensor
+from assets_pkg.serving import build_serving_sensor, serve_pending_features
 from assets_pkg.staging import assets as staging
 from assets_pkg.staging.file_assets import build_staging_asset, undeclared_files
 from assets_pkg.timeseries import assets as timeseries
@@ -41,7 +42,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             undeclared_files,
         ],
         asset_checks=[*checks.all_checks(), *file_checks(declared.values())],
-        jobs=[*build_jobs(), file_retention],
+        jobs=[*build_jobs(), file_retention, serve_pending_features],
         schedules=[
             build_schedule(chosen.openaq_schedule, ARCHIVE_DELAY if chosen.openaq_mode == "archive" else timedelta(0)),
             build_retention_schedule(),
@@ -51,6 +52,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             build_news_sensor(timedelta(days=chosen.openaq_look_back_days)),
             build_stale_sensor(),
             build_landing_sensor(declared),
+            build_serving_sensor(),
         ],
         resources=resources,
         executor=dg.in_process_executor,

@@ -3,7 +3,10 @@
 Belongs here: what every test of serving does. Does not belong here: expectations.
 """
 
-from collections.abc import Iterable, Mapping
+import io
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +18,19 @@ import sqlalchemy as sa
 from resources.catalog.schema import CatalogedTimescale
 from resources.feast.io_manager import FeastIOManager
 from resources.feast.resource import FeastResource
+from resources.timescale import sql
 from resources.timescale.slices import TableReader
 from resources.timescale.table_slice import TableSlice
 from schemas.base import conform
+from schemas.catalog import METADATA
 from schemas.catalog_features import FEATURE_PENDING, FEATURE_VIEWS
 from schemas.table_spec import TableSpec
 from schemas.tables import TABLES
+
+with warnings.catch_warnings():  # what Feast warns of while it is imported is its own affair
+    warnings.simplefilter("ignore")
+    from feast.infra.online_stores.postgres_online_store.postgres import PostgreSQLOnlineStoreConfig
+    from feast.infra.online_stores.redis import RedisOnlineStoreConfig
 
 SALES = TABLES["features.sales_features"]
 """A key of two texts, an int where none is expected, and rows at midnight."""
@@ -67,7 +77,7 @@ class Serving:
             backfill_policy=dg.BackfillPolicy.single_run(),
             retry_policy=dg.RetryPolicy(max_retries=1, delay=0),
         )
-        def written() -> pd.DataFrame:
+        def written() -> Any:
             return rows() if callable(rows) else rows
 
         days = {"start": first.isoformat(), "end": (last or first).isoformat()}
@@ -104,7 +114,7 @@ class Serving:
     def lookup(self, keys: Iterable[Key], *features: str) -> pd.DataFrame:
         """The online rows of the keys."""
         asked = pd.DataFrame(list(keys), columns=["region", "product_name"])
-        view = self.spec.served.view if self.spec.served else ""
+        view = self._view
         return self.feast.online([f"{view}:{name}" for name in features or self.spec.features], asked)
 
     def rows(self) -> pd.DataFrame:
@@ -120,7 +130,7 @@ class Serving:
         """Every feature of every key's newest row is what is served."""
         truth = self.truth()
         entities = list(self.spec.entities)
-        found = self.feast.online(self.spec.served.view if self.spec.served else "", truth[entities])
+        found = self.feast.online(self._view, truth[entities])
         pd.testing.assert_frame_equal(
             found[[*entities, *self.spec.features]], truth[[*entities, *self.spec.features]], check_dtype=False
         )
@@ -140,3 +150,64 @@ class Serving:
         """Takes the rows from a day on out of the table as a run with no rows does."""
         result = self.write(sales_rows({}), since, since + timedelta(days=10))
         assert result.success
+
+    def numbers(self, result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+        """The numbers a run of one partition shows of itself."""
+        (event,) = [event for event in result.all_events if event.is_step_materialization]
+        metadata = event.step_materialization_data.materialization.metadata
+        return {name: value.value for name, value in metadata.items() if isinstance(value.value, int | float)}
+
+    @contextmanager
+    def written_online(self) -> Iterator[list[Key]]:
+        """The keys that are written to the online store meanwhile, in order."""
+        store: Any = self.feast.store._get_provider().online_store
+        written: list[Key] = []
+        write = store.online_write_batch
+
+        def noting(config: Any, view: Any, rows: Any, progress: Any) -> None:
+            write(config, view, rows, progress)
+            for key, *_ in rows:
+                named = dict(zip(key.join_keys, (value.string_val for value in key.entity_values), strict=True))
+                written.append((named["region"], named["product_name"]))
+
+        store.online_write_batch = noting
+        try:
+            yield written
+        finally:
+            del store.online_write_batch
+
+    def push_by_feast(self, rows: pd.DataFrame) -> None:
+        """Writes the rows online as Feast's own `push` does."""
+        self.feast.store.write_to_online_store(self._view, rows)
+
+    def materialize_by_feast(self, first: date, last: date) -> None:
+        """Feast's own `materialize` of the rows from one midnight to another."""
+        with redirect_stdout(io.StringIO()):
+            self.feast.store.materialize(moment(first), moment(last), [self._view])
+
+    def erase(self) -> None:
+        """Empties the table, the catalog and the online store."""
+        with self.timescale.connect() as connection:
+            for table in (*METADATA.sorted_tables, sql.table_of(self.spec)):
+                if sa.inspect(connection).has_table(table.name, schema=table.schema) and table is not FEATURE_VIEWS:
+                    connection.execute(sa.delete(table))
+        self.erase_online()
+
+    def erase_online(self) -> None:
+        """Empties the online store behind everybody's back."""
+        store, config = self.feast.store._get_provider().online_store, self.feast.store.config
+        name = f"tidemark_{self._view}"
+        if isinstance(config.online_store, RedisOnlineStoreConfig):
+            store._get_client(config.online_store).flushdb()
+        elif isinstance(config.online_store, PostgreSQLOnlineStoreConfig):
+            with self.timescale.connect() as connection:
+                if sa.inspect(connection).has_table(name, schema="feast_online"):
+                    connection.execute(sa.delete(sa.table(name, schema="feast_online")))
+        else:
+            with store._get_conn(config) as connection:
+                if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [name]).fetchone():
+                    connection.execute(f'DELETE FROM "{name}"')  # noqa: S608
+
+    @property
+    def _view(self) -> str:
+        return self.spec.served.view if self.spec.served else ""

@@ -27,8 +27,14 @@ ARCHIVE_LAG = timedelta(days=3)
 """The archive has a day's file three days after the day ends. No generated file reaches into the future."""
 
 BACKFILL_FAILED = frozenset({"FAILED", "COMPLETED_FAILED", "CANCELED", "FAILING", "CANCELING"})
-UNSET = ("TIDEMARK_DATABASE_URL", "TIDEMARK_DAGSTER_DATABASE_URL", "TIDEMARK_OPENAQ_COUNTRY", "TIDEMARK_OPENAQ_BBOX")
-"""Settings the demo ignores: it has its own embedded database, so that it never touches yours."""
+UNSET = (
+    "TIDEMARK_DATABASE_URL",
+    "TIDEMARK_DAGSTER_DATABASE_URL",
+    "TIDEMARK_ONLINE_STORE_URL",
+    "TIDEMARK_OPENAQ_COUNTRY",
+    "TIDEMARK_OPENAQ_BBOX",
+)
+"""Settings the demo ignores: it has its own embedded database and online store, so that it never touches yours."""
 
 
 def demo(*, locations: tuple[int, ...], days: int, port: int | None) -> int:

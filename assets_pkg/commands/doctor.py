@@ -16,7 +16,7 @@ from resources.catalog.schema import current_version
 from resources.errors import TidemarkError
 from resources.openaq.resource import OpenAQResource
 from resources.timescale.capabilities import read_capabilities
-from resources.wiring import Settings, build_timescale, openaq_resource
+from resources.wiring import Settings, build_timescale, feast_resource, openaq_resource
 
 LEAST_FREE_BYTES = 1_000_000_000
 
@@ -41,6 +41,7 @@ def doctor(chosen: Settings) -> int:
         "disk": _disk,
         "database": _database,
         "licence": _licence,
+        "online": _online,
         "source": _source,
     }
     are_good = True
@@ -98,6 +99,12 @@ def _database(chosen: Settings) -> Finding:
 def _licence(chosen: Settings) -> Finding:
     with build_timescale(chosen).connect() as connection:
         return Finding(True, read_capabilities(connection).describe())
+
+
+def _online(chosen: Settings) -> Finding:
+    feast = feast_resource(chosen, build_timescale(chosen))
+    views = feast.probe()
+    return Finding(True, f"online store {feast.online_store.name} answers; Feast knows {views} view(s)")
 
 
 def _source(chosen: Settings) -> Finding:

@@ -13,6 +13,7 @@ from assets_pkg.commands.tables import terminal
 from assets_pkg.dagster_client import DagsterClient
 from assets_pkg.launcher import url_of
 from resources.catalog import dirty_days, sources
+from resources.feast.views import states
 from resources.timescale import sql
 from resources.timescale.capabilities import read_capabilities
 from resources.wiring import Settings, build_timescale
@@ -32,6 +33,7 @@ def status(chosen: Settings) -> int:
         _stale(connection, console)
         _owed(connection, console)
         _circuits(connection, console)
+        _serving(connection, console)
     if url:
         _runs(DagsterClient(url), console)
     return 0
@@ -97,6 +99,20 @@ def _circuits(connection: sa.Connection, console: Console) -> None:
         )
     if not broken:
         console.print("Circuits: all closed")
+
+
+def _serving(connection: sa.Connection, console: Console) -> None:
+    found = states(connection)
+    for one in found:
+        failing = f", failed {one.failures} time(s), next try {_moment(one.next_attempt_at)}: {one.last_error}"
+        console.print(
+            f"Feature view {one.view}: {one.pending:,} key(s) to be served, the oldest since "
+            f"{_moment(one.oldest_mark_at) or 'never'}{failing if one.failures else ''}",
+            highlight=False,
+            markup=False,
+        )
+    if not found:
+        console.print("Feature views: the online store has every newest row")
 
 
 def _runs(client: DagsterClient, console: Console) -> None:

@@ -8,7 +8,6 @@ Belongs here: the order of these. Does not belong here: the marks (`pending.py`)
 """
 
 import time
-from collections import Counter
 from typing import Any
 
 import dagster as dg
@@ -27,6 +26,9 @@ from schemas.table_spec import TableSpec
 
 FINITE = "finite"
 """Rule of a row with an infinite feature: no model learns from it, and no store of values holds it."""
+
+
+NOTHING_BROKEN = pd.DataFrame(columns=["schema_context", "column", "check", "check_number", "failure_case", "index"])
 
 
 class FeastIOManager(LedgerIOManager):
@@ -51,7 +53,8 @@ class FeastIOManager(LedgerIOManager):
 
     def broken_rows(self, rows: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
         """As `LedgerIOManager.broken_rows`, infinite values included."""
-        return pd.concat([super().broken_rows(rows, spec), _infinite(rows, spec)], ignore_index=True)
+        found = [each for each in (super().broken_rows(rows, spec), _infinite(rows, spec)) if not each.empty]
+        return pd.concat(found, ignore_index=True) if len(found) > 1 else found[0] if found else NOTHING_BROKEN
 
     def record(self, context: dg.OutputContext, transaction: Transaction, written: Written) -> None:
         """As `LedgerIOManager.record`, and marks the keys that were touched."""
@@ -72,11 +75,10 @@ class FeastIOManager(LedgerIOManager):
             return
         offline_at_s = time.perf_counter()
         pushed = self.feast.push(spec)
-        left = Counter({one.view: one.pending for one in self.feast.states()})[spec.served.view]
         numbers: dict[str, Any] = {
             "online_keys_written": pushed.written,
             "online_keys_skipped": pushed.skipped,
-            "online_keys_pending": left,
+            "online_keys_pending": pushed.pending,
             "offline_s": round(offline_at_s - self._started_at_s, 3),
             "online_s": round(time.perf_counter() - offline_at_s, 3),
         }

@@ -73,6 +73,10 @@ class NewestWinsSqliteOnlineStore(NewestWins, SqliteOnlineStore):
         found: sqlite3.Connection = local.connection
         return found
 
+    def ping(self, config: RepoConfig) -> None:
+        """Whether it is there."""
+        self._get_conn(config).execute("SELECT count(*) FROM sqlite_master")
+
     def _write(self, config: RepoConfig, table: FeatureView, rows: dict[bytes, Row], *, is_guarded: bool) -> None:
         guard = "WHERE excluded.event_ts >= event_ts" if is_guarded else ""
         statement = (
@@ -170,6 +174,10 @@ class NewestWinsRedisOnlineStore(NewestWins, RedisOnlineStore):
             self._client_async = redis.asyncio.Redis.from_url(online_store_config.url, **_patience())
         return self._client_async
 
+    def ping(self, config: RepoConfig) -> None:
+        """Whether it is there."""
+        self._get_client(config.online_store).ping()
+
     def _write(self, config: RepoConfig, table: FeatureView, rows: dict[bytes, Row], *, is_guarded: bool) -> None:
         project = config.project.encode()
         client = self._get_client(config.online_store)
@@ -220,6 +228,11 @@ class NewestWinsPostgresOnlineStore(NewestWins, PostgreSQLOnlineStore):
             connection.close()
             raise
         local.used_at = time.monotonic()
+
+    def ping(self, config: RepoConfig) -> None:
+        """Whether it is there."""
+        with self._get_conn(config, autocommit=True) as connection:
+            connection.execute("SELECT 1")
 
     def _write(self, config: RepoConfig, table: FeatureView, rows: dict[bytes, Row], *, is_guarded: bool) -> None:
         name = sql.Identifier(table_id(config, table))

@@ -12,6 +12,8 @@ Belongs here: statements on `catalog.feature_pending` and the newest rows. Does 
 (`serving.py`), when it is tried again (`views.py`).
 """
 
+from typing import Any
+
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
@@ -50,9 +52,9 @@ def mark_all(view: str, spec: TableSpec) -> sa.Executable:
     return _marked(view, sa.select(found.c.key, whichever.label("touched_until")))
 
 
-def newest_version(view: str) -> sa.Select[tuple[int | None]]:
-    """The newest version among the view's marks (`version`); NULL if there is none."""
-    newest = sa.func.max(FEATURE_PENDING.c.version).label("version")
+def newest_version(view: str) -> sa.Select[Any]:
+    """The newest version among the view's marks; -1 if there is none."""
+    newest = sa.func.coalesce(sa.func.max(FEATURE_PENDING.c.version), -1)
     return sa.select(newest).where(FEATURE_PENDING.c.view == view)
 
 

@@ -5,7 +5,9 @@ stores themselves (`online_stores.py`), the objects Feast is told (the module th
 imported when it is first needed: that takes seconds.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ import pandas as pd
 import sqlalchemy as sa
 from pydantic import Field
 
-from resources.errors import ConfigurationError
+from resources.errors import ConfigurationError, TidemarkError
 from resources.feast import pending, serving, views
 from resources.feast.configuration import REGISTRY_SCHEMA, OnlineStore
 from resources.feast.definition import Told, declared, definition, told
@@ -122,12 +124,13 @@ class FeastResource(dg.ConfigurableResource):
             name = self.online_store.name
             pushed = serving.push(self.timescale, self.store, spec, online_name=name, progress=progress)
         except Exception as error:
-            with self.timescale.connect() as connection:
+            # What failed must not be hidden by a database that is away.
+            with contextlib.suppress(TidemarkError), self.timescale.connect() as connection:
                 connection.execute(views.failed(view, str(error)))
             raise
         with self.timescale.connect() as connection:
             connection.execute(views.succeeded(view))
-        return pushed
+            return replace(pushed, pending=connection.execute(views.pending_keys(view)).scalar_one())
 
     def mark_all(self, spec: TableSpec) -> None:
         """Marks every key of the table to be served again: the online store lost them."""
@@ -138,6 +141,14 @@ class FeastResource(dg.ConfigurableResource):
         """The views that have marks or failures."""
         with self.timescale.connect() as connection:
             return views.states(connection)
+
+    def probe(self) -> int:
+        """Asks the online store whether it is there; how many views Feast knows. Errors as `online`."""
+        store = self.store
+        online: Any = store._get_provider().online_store
+        with reaching(self.online_store.name):
+            online.ping(store.config)
+        return len(store.registry.list_feature_views(store.project))
 
     def online(self, wanted: str | Sequence[str], keys: pd.DataFrame) -> pd.DataFrame:
         """What is served now for the keys: `wanted` is a view, or `view:feature` references of one view.

@@ -25,11 +25,13 @@ BATCH_KEYS = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Pushed:
-    """What a push came to: keys written online, keys that were right already, the newest row among those written."""
+    """What a push came to: keys written online, keys that were right already, the newest row among those written, and
+    keys that are marked when it is done (by others, meanwhile)."""
 
     written: int = 0
     skipped: int = 0
     newest_event_at: datetime | None = None
+    pending: int = 0
 
     def plus(self, taken: pa.Table, written: pa.Table, time_column: str) -> "Pushed":
         """With one more batch."""
@@ -59,19 +61,19 @@ def push(
     """
     view = spec.served.view if spec.served else ""
     pushed = Pushed()
-    with timescale.transaction() as transaction:
-        up_to = transaction.fetch(pending.newest_version(view)).column("version")[0].as_py()
-    while up_to is not None:
+    with timescale.connect() as connection:
+        up_to = int(connection.execute(pending.newest_version(view)).scalar_one())
+    is_full = up_to >= 0
+    while is_full:
         with timescale.transaction() as transaction:
             taken = _taken(transaction, view, spec, up_to)
             due = taken.filter(taken.column(pending.IS_DUE))
             if due.num_rows:
                 _write(store, view, due, online_name)
             transaction.execute(pending.done(view, taken))
-        if not taken.num_rows:
-            break
         pushed = pushed.plus(taken, due, spec.time_column or "")
         progress(taken.num_rows)
+        is_full = taken.num_rows == BATCH_KEYS
     return pushed
 
 

@@ -7,6 +7,7 @@ Belongs here: statements on `catalog.feature_views`, and counting marks. Does no
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -70,6 +71,11 @@ def states(connection: sa.Connection) -> list[ViewState]:
     return [ViewState(**row._mapping) for row in connection.execute(query)]
 
 
+def pending_keys(view: str) -> sa.Select[Any]:
+    """How many keys of the view are marked."""
+    return sa.select(sa.func.count()).select_from(FEATURE_PENDING).where(FEATURE_PENDING.c.view == view)
+
+
 def due(found: list[ViewState], now: datetime) -> list[ViewState]:
     """Those with marks that nobody else is about to serve, and whose next attempt may be made."""
     return [
@@ -100,13 +106,14 @@ def failed(view: str, error: str) -> sa.Executable:
         next_attempt_at=sa.func.now() + sa.literal(FIRST_WAIT, sa.Interval),
     )
     doublings = sa.func.least(FEATURE_VIEWS.c.failures, MOST_DOUBLINGS)
-    wait = sa.literal(FIRST_WAIT, sa.Interval) * sa.func.power(sa.literal(2.0, sa.Double), doublings)
+    wait_s = FIRST_WAIT.total_seconds() * sa.func.power(sa.literal(2.0, sa.Double), doublings, type_=sa.Double)
+    wait = sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.func.least(wait_s, LONGEST_WAIT.total_seconds()))
     return statement.on_conflict_do_update(
         index_elements=["view"],
         set_={
             "failures": FEATURE_VIEWS.c.failures + 1,
             "last_error": told,
-            "next_attempt_at": sa.func.now() + sa.func.least(wait, sa.literal(LONGEST_WAIT, sa.Interval)),
+            "next_attempt_at": sa.func.now() + wait,
         },
     )
 

@@ -17,6 +17,7 @@ from resources.timescale import server
 from resources.timescale.resource import TimescaleResource, engine_of, plain_url
 from schemas.declared_files import file_datasets
 from tests.file_graph import FileGraph
+from tests.redis_server import RedisServer, redis_server
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +103,15 @@ def _own_database(server_url: str) -> Iterator[str]:
         engine_of(url).dispose()
         with admin.connect() as connection:
             connection.execute(sa.DDL("DROP DATABASE %(name)s WITH (FORCE)", context={"name": quoted}))
+
+
+@pytest.fixture(scope="session")
+def redis_store() -> Iterator[RedisServer]:
+    """A Redis server for the whole session; a test that stops it starts it again."""
+    with redis_server() as server:
+        if server is None:
+            pytest.skip("no redis-server: install the package of that name")
+        yield server
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ import pytest
 import sqlalchemy as sa
 from psycopg import sql as pgsql
 
-from assets_pkg.commands.feast import REPOSITORY, SCHEMA, feast, feast_environment
+from assets_pkg.commands.feast import REPOSITORY, feast, feast_environment
 from resources.errors import ConfigurationError, TidemarkError
+from resources.feast.configuration import REGISTRY_SCHEMA as SCHEMA
 from resources.timescale import server, sql
 from resources.timescale.arrow import to_arrow
 from resources.timescale.capabilities import read_capabilities
@@ -27,6 +28,7 @@ from resources.timescale.tables import ensure
 from resources.wiring import Settings
 from schemas.tables import AIR_QUALITY_HOURLY, TABLES
 from tests.builders import FIRST_HOUR, feature_rows, together
+from tests.served import DAY, SALES, Serving
 
 pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,6 +99,13 @@ class Stage:
         self.printed += done.stdout + done.stderr
         return {(row["location_id"], row["asked"]): row for row in json.loads(done.stdout.splitlines()[-1])}
 
+    def registered(self) -> dict[str, list[tuple[Any, ...]]]:
+        """The registry's tables, but for what also says when someone last applied."""
+        found = self.tables()
+        del found["feast_metadata"]
+        found["managed_infra"] = [row[-1:] for row in found["managed_infra"]]
+        return found
+
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table of Feast's schema."""
         with psycopg.connect(self.url) as connection:
@@ -145,22 +154,50 @@ def test_apply_registers_the_table_in_feasts_own_schema(stage: Stage) -> None:
     assert "Created feature view air_quality_hourly" in stage.printed
     assert "air_quality_hourly" in stage.run("feature-views", "list")
     views = {row[0] for row in stage.tables()["feature_views"]}
-    assert views == {spec.name for spec in TABLES.values() if spec.served}
+    assert views == {spec.served.view for spec in TABLES.values() if spec.served}
     with psycopg.connect(stage.url) as connection:
         assert connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall() == []
     assert (stage.settings.home / "feast_online.db").is_file()
 
 
 def test_a_second_apply_changes_nothing(stage: Stage) -> None:
-    before = stage.tables()
+    before = stage.registered()
     printed = stage.run("apply")
     assert "No changes to registry" in printed
     assert "No changes to infrastructure" in printed
-    after = stage.tables()
-    for tables in (before, after):  # these two also say when someone last applied
-        del tables["feast_metadata"]
-        tables["managed_infra"] = [row[-1:] for row in tables["managed_infra"]]
-    assert after == before
+    assert stage.registered() == before
+
+
+def test_what_runs_told_feast_is_what_the_command_would_tell_it(postgres_url: str, tmp_path: Path) -> None:
+    """A registry that only runs have written: `feast apply` finds nothing to change and changes nothing; nor does a run
+    after it."""
+    stage, serving = Stage(postgres_url, tmp_path), Serving(postgres_url, tmp_path)
+    serving.sell({(("north", "tea"), DAY): 1.0})
+    told = serving.feast.apply_all()
+    assert SALES.served and SALES.served.view not in told  # the run had told it
+    assert serving.feast.apply_all() == []
+    before = stage.registered()
+    printed = stage.run("apply")
+    assert "No changes to registry" in printed
+    assert "No changes to infrastructure" in printed
+    assert stage.registered() == before
+    assert serving.feast.apply_all() == []
+    assert serving.served([("north", "tea")]) == {("north", "tea"): 1.0}
+
+
+def test_stored_feature_sets_are_services_that_apply_keeps(postgres_url: str, tmp_path: Path) -> None:
+    """`feast apply` deletes what is not in the repository; a set that is stored is in it."""
+    stage, serving = Stage(postgres_url, tmp_path), Serving(postgres_url, tmp_path)
+    serving.sell({(("north", "tea"), DAY): 1.0})
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("CREATE TABLE features.feature_sets (feature_set text, view text, members text)")
+        stored = ("sales_few_v1", "sales_features", '["revenue", "orders"]')
+        connection.execute("INSERT INTO features.feature_sets VALUES (%s, %s, %s)", stored)
+    serving.feast.apply_all()
+    assert "No changes to registry" in stage.run("apply")
+    service = serving.feast.store.get_feature_service("sales_few_v1")
+    (projection,) = service.feature_view_projections
+    assert sorted(field.name for field in projection.features) == ["orders", "revenue"]
 
 
 def test_historical_features_are_the_newest_row_up_to_the_moment(stage: Stage) -> None:
