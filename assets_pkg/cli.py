@@ -92,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     propose.add_argument("--to", type=Path, help="folder of the module (default: schemas/file_datasets)")
     propose.set_defaults(run=_propose)
 
+    feature_sets = commands.add_parser("feature-sets", help="the sets of features worth deploying, as found last")
+    feature_sets.set_defaults(run=_feature_sets)
+    listed = feature_sets.add_subparsers(metavar="list").add_parser("list", help="name, target, size, value and cost")
+    listed.set_defaults(run=_feature_sets)
+    listed.add_argument("--demo", action="store_true", default=argparse.SUPPRESS, help="on the demo's database")
+
     status = commands.add_parser("status", help="what there is, what is owed, what is stale, what runs")
     status.set_defaults(run=_status)
 
@@ -111,7 +117,10 @@ def _parser() -> argparse.ArgumentParser:
 
     training_set = add_training_set(commands, _settings)
 
-    for command in (up, down, backfill, quarantine, replay, propose, status, doctor, feast, serving, training_set):
+    for command in (
+        *(up, down, backfill, quarantine, replay, propose, status, doctor),
+        *(feast, serving, training_set, feature_sets),
+    ):
         command.add_argument("--demo", action="store_true", help="on the demo's database and data")
     return parser
 
@@ -168,6 +177,12 @@ def _propose(chosen: argparse.Namespace) -> int:
     from assets_pkg.commands.propose import propose
 
     return propose(_settings(chosen), dataset_name=chosen.dataset, folder=chosen.to)
+
+
+def _feature_sets(chosen: argparse.Namespace) -> int:
+    from assets_pkg.commands.feature_sets import list_feature_sets
+
+    return list_feature_sets(_settings(chosen))
 
 
 def _status(chosen: argparse.Namespace) -> int:

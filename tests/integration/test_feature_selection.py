@@ -1,6 +1,8 @@
 """Importance, feature sets and scaling in the graph: of features the IO manager wrote, shown, stored, told to Feast."""
 
+import importlib
 import json
+import warnings
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,9 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from assets_pkg import cli
 from assets_pkg.automation import build_selection_schedule
+from assets_pkg.features import selection_assets
 from resources.catalog.feature_rows import histories
+from resources.feast.configuration import libpq_variables
 from resources.feast.feature_sets import stored
+from schemas.feature_set import FeatureSet
 from schemas.tables import FEATURE_SCALING, FEATURE_SETS, IMPORTANCE, TABLES
 from schemas.window import Window
 from tests.features import DAYS, ENTITIES, LAST, SALES, planted
@@ -53,13 +59,37 @@ def content(graph: Graph) -> dict[str, str]:
     return {spec.name: graph.rows(spec).to_json() for spec in ALL}
 
 
+def sets_that_feast_apply_finds(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> list[FeatureSet]:
+    """What the repository reads when Feast's command line imports it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        definitions = importlib.import_module("feature_repo.definitions")
+    for name, value in libpq_variables(graph.timescale.database_url).items():
+        monkeypatch.setenv(name, value)
+    found: list[FeatureSet] = definitions.feature_sets()
+    return found
+
+
 def shown(result: dg.ExecuteInProcessResult, table: str) -> dict[str, Any]:
     """The metadata of the newest partition of the run."""
     found = [event for event in result.get_asset_materialization_events() if event.asset_key.path[-1] == table]
     return {name: value.value for name, value in found[-1].materialization.metadata.items()}
 
 
-def test_features_are_found_out_about_stored_shown_and_told_to_feast(graph: Graph, tmp_path: Path) -> None:
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take longer than all else, and others test them."""
+    for name in ("importance_picture", "sets_picture"):
+        monkeypatch.setattr(selection_assets, name, lambda _: b"")
+
+
+def test_features_are_found_out_about_stored_shown_and_told_to_feast(
+    graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TIDEMARK_DATABASE_URL", graph.timescale.database_url)
+    assert cli.main(["feature-sets", "list"]) == 0
+    assert "No feature set was found yet" in capsys.readouterr().out
     rows = planted()
     write(graph, tmp_path, rows)
     result = select(graph)
@@ -83,6 +113,12 @@ def test_features_are_found_out_about_stored_shown_and_told_to_feast(graph: Grap
     (projection,) = services[one].feature_view_projections
     assert projection.name == VIEW and {field.name for field in projection.features} == told[one]
 
+    assert {one.name: set(one.members) for one in sets_that_feast_apply_finds(graph, monkeypatch)} == told
+    assert cli.main(["feature-sets", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in told)
+    assert listed.count("recommended") == sets["is_knee"].sum() and listed.count("all features") == len(targets)
+
     scaling = graph.rows(FEATURE_SCALING).set_index("feature")
     fitted = rows[rows["datetime_utc"] > pd.Timestamp(LAST, tz="UTC") - pd.Timedelta(days=28)]["revenue"]
     assert scaling.loc["revenue", "rows"] == len(fitted) == 28 * len(ENTITIES)
@@ -95,6 +131,7 @@ def test_features_are_found_out_about_stored_shown_and_told_to_feast(graph: Grap
     assert shown(result, "feature_scaling")[f"{VIEW}: scaling_version"] == scaling["scaling_version"].iloc[0]
 
     before = content(graph)
+    monkeypatch.setattr(selection_assets, "importance_picture", lambda _: b"")
     again = select(graph)
     assert again.success, failure_of(again)
     assert content(graph) == before
@@ -102,6 +139,7 @@ def test_features_are_found_out_about_stored_shown_and_told_to_feast(graph: Grap
     assert graph.dirty() == {}
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_only_the_days_and_views_that_are_asked_for_change_and_none_knows_a_later_row(
     graph: Graph, tmp_path: Path
 ) -> None:
