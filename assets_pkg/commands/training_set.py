@@ -69,7 +69,6 @@ def build_training_set(chosen: Settings, wanted: Wanted) -> int:
         raise ConfigurationError("say which features: --features view:feature,... or --feature-set NAME")
     version = None
     if wanted.feature_set is not None:
-        # The set as of now: which features are chosen is no fact about the past.
         members, version = members_of(timescale, wanted.feature_set, wanted.as_of or datetime.now(UTC))
         refs = (*refs, *(_known(ref.view, ref.feature, specs) for ref in members))
     refs = tuple(dict.fromkeys(refs))
@@ -84,6 +83,7 @@ def build_training_set(chosen: Settings, wanted: Wanted) -> int:
             )
         console.print(f"[yellow]stale, and used as it is:[/] {told}", highlight=False)
     needs_scaling = wanted.normalize or wanted.missing == "impute"
+    scaling = scaling_of(timescale, refs, settled.as_of) if needs_scaling else {}
     recipe = Recipe(
         name=wanted.name,
         features=refs,
@@ -95,7 +95,7 @@ def build_training_set(chosen: Settings, wanted: Wanted) -> int:
         views={view: _use(specs[view]) for view in views},
         missing=wanted.missing,
         normalize=wanted.normalize,
-        scaling=scaling_of(timescale, refs, settled.as_of) if needs_scaling else {},
+        scaling=scaling,
     )
     built = _made(timescale, recipe, specs, wanted.out, settled.stale)
     remember(timescale, built.model_copy(update={"folder": str(wanted.out.absolute().parent)}))

@@ -163,7 +163,7 @@ def test_it_is_made_again_bit_for_bit_after_whatever_came_late(
     before, by_grid = stage.build("grid", *ON_GRID, *label)
     assert before["label_pm25_ugm3_in_24h"].notna().any()
     random = Random(7)
-    for _ in range(10):  # each: corrections, deletions and insertions
+    for _ in range(6):  # each: corrections, deletions and insertions
         day = random.randrange(DAYS)
         rows = stage.rows[day].sample(frac=0.8, random_state=random.randrange(99)).reset_index(drop=True)
         rows.loc[rows.index[:5], "pm25_ugm3"] = random.random() * 1e6
