@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from assets_pkg.commands.demo_delivery import delivery_url, demo_days, generate_delivery, load_delivery
+from assets_pkg.commands.demo_features import show_online
 from assets_pkg.commands.demo_files import SampleDrop, show_samples
 from assets_pkg.commands.loading import load
 from assets_pkg.commands.tables import show_features, show_scores, terminal
@@ -19,7 +20,8 @@ from assets_pkg.commands.up import down, up_in_background
 from assets_pkg.dagster_client import DagsterClient
 from assets_pkg.planning import DayRange
 from resources.wiring import Settings, build_timescale, settings
-from schemas.tables import OPENAQ_TABLES
+from schemas.delivery_tables import USER
+from schemas.tables import AIR_QUALITY_HOURLY, OPENAQ_TABLES
 
 SEED = 20
 
@@ -64,6 +66,8 @@ def demo(*, locations: tuple[int, ...], days: int, port: int | None) -> int:
             succeeded &= load_delivery(chosen, url, organisation, console)
         if dropped:
             succeeded &= show_samples(chosen, dropped, console)
+        served = (AIR_QUALITY_HOURLY,) if locations else (USER, AIR_QUALITY_HOURLY)
+        succeeded &= show_online(chosen, url, console, specs=served)
     except KeyboardInterrupt:
         down(chosen)
         raise
