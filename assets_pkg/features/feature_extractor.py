@@ -7,8 +7,8 @@
 Belongs here: plain frames brought to the dataset's shapes, scaling and filling of what comes out. Does not belong here:
 definitions (`delivery_users.py` and the modules beside it; the assets compute by the same), reading, storing.
 
-One process computes. Handing users, tasks and activities to another takes about as long as computing with them (measured
-with 500,000 tasks: 0.5 and 0.6 s), and a part of the tasks is not enough: any of them may name any user.
+One process computes. Handing users, tasks and activities to another takes about as long as computing with them (with
+500,000 tasks: 0.5 and 0.6 s), and a part of the tasks is not enough: any of them may name any user.
 """
 
 from collections.abc import Callable, Mapping
