@@ -5,8 +5,7 @@ definitions of features (`delivery_users.py` and the modules beside it).
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
-from typing import TypeVar
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pandas as pd
@@ -16,7 +15,7 @@ from assets_pkg.features.delivery_projects import project_features
 from assets_pkg.features.delivery_tasks import task_features
 from assets_pkg.features.delivery_teams import team_features
 from assets_pkg.features.delivery_users import user_features
-from assets_pkg.partitions import event_days
+from assets_pkg.partitions import event_days, pieces
 from resources.timescale.slices import SliceStream, SliceWrite, TableReader
 from schemas.delivery import DELIVERY
 from schemas.delivery_tables import PROJECT, TASK, TEAM, USER
@@ -26,7 +25,8 @@ from schemas.window import ONE_DAY, Window
 DELIVERY_DAILY = event_days(DATASET.first_day)
 """UTC days, as the snapshots are cut: a row of day D is as of the END of D."""
 
-Recent = TypeVar("Recent")
+MOST_ROWS = 500_000
+"""Rows of features, about 150 MB, that are held before they are written; a day is never cut."""
 
 UNUSED = frozenset({"name", "title", "hours", "updated_at", "source_id", "line_no"})
 """Columns that no feature rests on, which are not read: they are half of a snapshot's bytes."""
@@ -54,10 +54,12 @@ def user(
     time, collaborators, bug rate, punctuality, experience, recency. From the day's snapshots of users and tasks, whose
     stamps tell of their past, and the activities up to then; nothing later."""
 
-    def compute(day: Window, recent: pd.DataFrame) -> pd.DataFrame:
-        return user_features(users.read(day), tasks.read(day), recent, as_of=day.end)
+    recent = _Recent(activities, DELIVERY.activity_window)
 
-    return _stream(context, _with_activities(activities, users.windows, DELIVERY.activity_window), compute)
+    def compute(day: Window) -> pd.DataFrame:
+        return user_features(users.read(day), tasks.read(day), recent.until(day), as_of=day.end)
+
+    return _stream(context, users.windows, compute)
 
 
 @dg.asset(**table_options(TASK, dataset=DATASET.name), partitions_def=DELIVERY_DAILY, ins={"tasks": TASKS})
@@ -65,10 +67,10 @@ def task(context: dg.AssetExecutionContext, tasks: TableReader) -> SliceStream:
     """12 features per task, as of the end of each day: complexity, priority, estimate, the skills it needs,
     dependencies, deadline and its urgency, age, whether it is blocked. From the day's snapshot of tasks."""
 
-    def compute(day: Window, _: None) -> pd.DataFrame:
+    def compute(day: Window) -> pd.DataFrame:
         return task_features(tasks.read(day), as_of=day.end)
 
-    return _stream(context, ((day, None) for day in _days(tasks.windows)), compute)
+    return _stream(context, tasks.windows, compute)
 
 
 @dg.asset(
@@ -80,10 +82,10 @@ def project(context: dg.AssetExecutionContext, projects: TableReader, tasks: Tab
     """11 features per project, as of the end of each day: tasks by state, completion, velocity, risk, team size, budget
     used, overdue tasks, schedule performance index. From the day's snapshots of projects and tasks."""
 
-    def compute(day: Window, _: None) -> pd.DataFrame:
+    def compute(day: Window) -> pd.DataFrame:
         return project_features(projects.read(day), tasks.read(day), as_of=day.end)
 
-    return _stream(context, ((day, None) for day in _days(projects.windows)), compute)
+    return _stream(context, projects.windows, compute)
 
 
 @dg.asset(
@@ -101,42 +103,47 @@ def team(
     """8 features per team, as of the end of each day: size, diversity of skills, experience, balance of workload,
     collaboration, velocity. From the day's snapshots of teams, users and tasks and the activities up to then."""
 
-    def compute(day: Window, recent: pd.DataFrame) -> pd.DataFrame:
-        return team_features(teams.read(day), users.read(day), tasks.read(day), recent, as_of=day.end)
+    recent = _Recent(activities, DELIVERY.velocity_window)
 
-    return _stream(context, _with_activities(activities, teams.windows, DELIVERY.velocity_window), compute)
+    def compute(day: Window) -> pd.DataFrame:
+        return team_features(teams.read(day), users.read(day), tasks.read(day), recent.until(day), as_of=day.end)
+
+    return _stream(context, teams.windows, compute)
 
 
 def _stream(
-    context: dg.AssetExecutionContext,
-    days: Iterable[tuple[Window, Recent]],
-    compute: Callable[[Window, Recent], pd.DataFrame],
+    context: dg.AssetExecutionContext, windows: Iterable[Window], compute: Callable[[Window], pd.DataFrame]
 ) -> SliceStream:
-    """One slice per day: memory holds one day's snapshots, whatever the range."""
+    """The features of each day, in slices of as many days as fit in memory: every write takes its time, however few
+    rows it has."""
 
     def writes() -> Iterator[SliceWrite]:
-        for day, recent in days:
-            rows = compute(day, recent)
-            yield SliceWrite(rows=rows, window=day)
-            context.log.info(f"features of {day.days()[0]}: {len(rows)} rows")
+        for piece in pieces(windows):
+            start, days = piece.start, []
+            for day in piece.split(ONE_DAY):
+                days.append(compute(day))
+                if day.end == piece.end or sum(map(len, days)) >= MOST_ROWS:
+                    rows = pd.concat(days, ignore_index=True)
+                    yield SliceWrite(rows=rows, window=Window(start, day.end))
+                    context.log.info(f"features of {start:%Y-%m-%d} to {day.days()[-1]}: {len(rows)} rows")
+                    start, days = day.end, []
 
     return SliceStream(writes())
 
 
-def _days(windows: Iterable[Window]) -> Iterator[Window]:
-    for window in windows:
-        yield from window.split(ONE_DAY)
+class _Recent:
+    """The activities of the `length` that ends with a day, for one day after another. What days have in common is read
+    once, and forgotten when the window has passed it."""
 
+    def __init__(self, activities: TableReader, length: timedelta) -> None:
+        self._activities, self._length = activities, length
+        self._rows, self._read_to = pd.DataFrame(), datetime.min.replace(tzinfo=UTC)
 
-def _with_activities(
-    activities: TableReader, windows: Iterable[Window], length: timedelta
-) -> Iterator[tuple[Window, pd.DataFrame]]:
-    """Each day with the activities of the `length` that ends with it. What days have in common is read once, and
-    forgotten when the window has passed it."""
-    recent, read_to = pd.DataFrame(), None
-    for day in _days(windows):
-        start = day.end - length
-        fresh = activities.read(Window(max(read_to or start, start), day.end))
-        recent = pd.concat([recent[recent["occurred_at"] > start], fresh], ignore_index=True) if read_to else fresh
-        read_to = day.end
-        yield day, recent
+    def until(self, day: Window) -> pd.DataFrame:
+        """The activities up to the end of the day, which comes after those asked for before."""
+        start = day.end - self._length
+        fresh = self._activities.read(Window(max(self._read_to, start), day.end))
+        if self._read_to > start:
+            fresh = pd.concat([self._rows[self._rows["occurred_at"] > start], fresh], ignore_index=True)
+        self._rows, self._read_to = fresh, day.end
+        return fresh

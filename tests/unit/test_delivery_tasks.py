@@ -99,6 +99,7 @@ def test_the_time_scale_of_urgency_is_a_parameter() -> None:
 def test_age_counts_from_creation() -> None:
     assert of_first({"created_at": ago(1.25)})["task_age_days"] == 1.25
     assert of_first(done(ago(1), created_at=ago(3)))["task_age_days"] == 3
+    assert of_first({"created_at": AS_OF})["task_age_days"] == 0
     assert pd.isna(of_first({"created_at": AS_OF + HOUR})["task_age_days"])
 
 
