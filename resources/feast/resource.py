@@ -83,7 +83,7 @@ class FeastResource(dg.ConfigurableResource):
                 connection.execute(sql.lock([APPLY_LOCK]))
                 if is_changed := (known := told(connection, view)) != wanted:
                     with reaching(wanted.online_store), translated_sqlalchemy():
-                        store.apply(declared(self.declarations, spec))
+                        store.apply([_project(store), *declared(self.declarations, spec)])
                     if not known.serves(wanted) and sa.inspect(connection).has_table(spec.name, schema=spec.schema):
                         connection.execute(pending.mark_all(view, spec))
                     connection.execute(views.applied(view, wanted.definition, wanted.online_store))
@@ -196,6 +196,13 @@ class FeastResource(dg.ConfigurableResource):
         features = self.store.get_feature_service(wanted) if isinstance(wanted, str) else list(wanted)
         found: pd.DataFrame = self.store.get_historical_features(entity_frame, features).to_df()
         return found
+
+
+def _project(store: "FeatureStore") -> Any:
+    """The project as `feast apply` makes it."""
+    from feast import Project
+
+    return Project(name=store.project, description=store.config.project_description or "")
 
 
 def _refresh_once(store: "FeatureStore", definition: str) -> None:

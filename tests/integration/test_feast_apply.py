@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -33,7 +34,7 @@ from tests.served import DAY, SALES, Serving
 pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = 'it\'s "#1": ${HOME} p%y'
-PATIENCE_S = 120
+PATIENCE_S = 240
 
 COMMAND = """
 import sys
@@ -117,6 +118,12 @@ class Stage:
             }
 
 
+def assert_nothing_changed(printed: str) -> None:
+    """Feast tells of each object it creates, updates or deletes; the infrastructure of a store it does not know it only
+    says to look after."""
+    assert not re.search(r"^(Created|Updated|Deleted|Removed)", printed, re.MULTILINE), printed
+
+
 @pytest.fixture(scope="module")
 def stage(embedded: server.EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Six hours of location 1, one of location 2, and Feast applied once."""
@@ -162,9 +169,7 @@ def test_apply_registers_the_table_in_feasts_own_schema(stage: Stage) -> None:
 
 def test_a_second_apply_changes_nothing(stage: Stage) -> None:
     before = stage.registered()
-    printed = stage.run("apply")
-    assert "No changes to registry" in printed
-    assert "No changes to infrastructure" in printed
+    assert_nothing_changed(stage.run("apply"))
     assert stage.registered() == before
 
 
@@ -177,9 +182,7 @@ def test_what_runs_told_feast_is_what_the_command_would_tell_it(postgres_url: st
     assert SALES.served and SALES.served.view not in told  # the run had told it
     assert serving.feast.apply_all() == []
     before = stage.registered()
-    printed = stage.run("apply")
-    assert "No changes to registry" in printed
-    assert "No changes to infrastructure" in printed
+    assert_nothing_changed(stage.run("apply"))
     assert stage.registered() == before
     assert serving.feast.apply_all() == []
     assert serving.served([("north", "tea")]) == {("north", "tea"): 1.0}
@@ -194,7 +197,7 @@ def test_stored_feature_sets_are_services_that_apply_keeps(postgres_url: str, tm
         stored = ("sales_few_v1", "sales_features", '["revenue", "orders"]')
         connection.execute("INSERT INTO features.feature_sets VALUES (%s, %s, %s)", stored)
     serving.feast.apply_all()
-    assert "No changes to registry" in stage.run("apply")
+    assert_nothing_changed(stage.run("apply"))
     service = serving.feast.store.get_feature_service("sales_few_v1")
     (projection,) = service.feature_view_projections
     assert sorted(field.name for field in projection.features) == ["orders", "revenue"]
