@@ -12,6 +12,7 @@ size in a process of its own.
 """
 
 import argparse
+import ctypes
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -209,6 +210,10 @@ def _peak(table: str, of: Organisation) -> tuple[int, float]:
     receiver, sender = context.Pipe(duplex=False)
 
     def measure() -> None:
+        # Memory that earlier rounds have freed is resident still, and would be used again without a trace.
+        pa.default_memory_pool().release_unused()
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is what is resident now
         before = _resident_mb("VmRSS")
         rows = len(TABLES[table][1](of))
         sender.send((rows, _resident_mb("VmHWM") - before))
