@@ -277,10 +277,10 @@ class AcceptanceKit:
         assert reader.noted()[0]["error"] is None
 
     def test_a_huge_table_comes_in_bounded_batches(self, stand: Stand, reader: Reader) -> None:
-        stand.rows_per_object = 5000
-        stand.put([thing(n) for n in range(5000)])
+        stand.rows_per_object = 1500
+        stand.put([thing(n) for n in range(1500)])
         sizes = [len(batch.rows) for batch in reader.read(batch_size=100)]
-        assert sum(sizes) == 5000
+        assert sum(sizes) == 1500
         assert max(sizes) <= 100
 
     def test_wrong_credentials_end_the_read_and_say_where_to_look(
