@@ -21,6 +21,7 @@ from resources.timescale.capabilities import read_capabilities
 from resources.timescale.resource import TimescaleResource
 from resources.timescale.tables import ensure
 from schemas.table_spec import TableSpec
+from schemas.window import ONE_DAY
 
 FEATURES = "features"
 SETS = sa.table(
@@ -75,7 +76,7 @@ def members_of(timescale: TimescaleResource, feature_set: str, as_of: datetime) 
         ConfigurationError: there is no such set.
     """
     _require(timescale, SETS, "feature_sets", f"feature set {feature_set!r}")
-    known = SETS.c.day <= sa.literal(as_of, sa.DateTime(timezone=True))
+    known = SETS.c.day <= sa.literal(as_of - ONE_DAY, sa.DateTime(timezone=True))
     newest = (
         sa.select(SETS.c.day, SETS.c.view, SETS.c.members)
         .where(SETS.c.feature_set == feature_set, known)
@@ -104,11 +105,12 @@ def scaling_of(timescale: TimescaleResource, refs: Iterable[Ref], as_of: datetim
         features.setdefault(ref.view, []).append(ref.feature)
     _require(timescale, SCALING, "feature_scaling", "scaling parameters")
     instant = sa.literal(as_of, sa.DateTime(timezone=True))
+    ended = sa.literal(as_of - ONE_DAY, sa.DateTime(timezone=True))  # a day's parameters are as of its end
     found: dict[str, Scaling] = {}
     with timescale.connect() as connection:
         for view, names in features.items():
             mine = sa.select(SCALING).where(
-                SCALING.c.view == view, SCALING.c.day <= instant, SCALING.c.known_at <= instant
+                SCALING.c.view == view, SCALING.c.day <= ended, SCALING.c.known_at <= instant
             )
             newest = mine.order_by(SCALING.c.day.desc(), SCALING.c.known_at.desc())
             first = connection.execute(newest.limit(1)).first()
