@@ -8,6 +8,8 @@ Flags are booleans and not 0 and 1: a column that can hold nothing else needs no
 `event_timestamp` and contain it.
 """
 
+from datetime import timedelta
+
 import pandera.pandas as pa
 
 from schemas.base import NullableInt, TableModel, Text, UtcTimestamp
@@ -25,6 +27,13 @@ _COUNTED, _VELOCITY, _ACTIVITY, _EVIDENCE = (
         DELIVERY.evidence_window,
     )
 )
+
+
+def _back(window: timedelta) -> dict[str, float]:
+    """What is to be read of the past for one row, for whoever weighs the cost of a feature."""
+    return {"look_back_h": window / timedelta(hours=1)}
+
+
 _SKILL = (
     "share of the user's finished work (a task counts in equal parts for its assignees) of the last "
     f"{_EVIDENCE} that needed {{skill}} and was not reopened, shrunk towards {DELIVERY.skill_prior:g} by the weight of "
@@ -37,32 +46,45 @@ class User(TableModel):
 
     user_id: Text = pa.Field(description="identifies the user")
     event_timestamp: UtcTimestamp = pa.Field(description=_AS_OF)
-    skill_score_backend: float = pa.Field(ge=0, le=1, description=_SKILL.format(skill="backend"))
-    skill_score_frontend: float = pa.Field(ge=0, le=1, description=_SKILL.format(skill="frontend"))
-    skill_score_database: float = pa.Field(ge=0, le=1, description=_SKILL.format(skill="database"))
-    skill_score_devops: float = pa.Field(ge=0, le=1, description=_SKILL.format(skill="devops"))
+    skill_score_backend: float = pa.Field(
+        ge=0, le=1, description=_SKILL.format(skill="backend"), metadata=_back(DELIVERY.evidence_window)
+    )
+    skill_score_frontend: float = pa.Field(
+        ge=0, le=1, description=_SKILL.format(skill="frontend"), metadata=_back(DELIVERY.evidence_window)
+    )
+    skill_score_database: float = pa.Field(
+        ge=0, le=1, description=_SKILL.format(skill="database"), metadata=_back(DELIVERY.evidence_window)
+    )
+    skill_score_devops: float = pa.Field(
+        ge=0, le=1, description=_SKILL.format(skill="devops"), metadata=_back(DELIVERY.evidence_window)
+    )
     current_workload_hours: float = pa.Field(
         ge=0,
         description="effort still to come of the open tasks assigned to the user, split equally between assignees, h",
     )
     tasks_completed: int = pa.Field(
-        ge=0, description=f"tasks of the user that were done in the last {_COUNTED}, number"
+        ge=0,
+        description=f"tasks of the user that were done in the last {_COUNTED}, number",
+        metadata=_back(DELIVERY.aggregation_window),
     )
     avg_completion_time_hours: float = pa.Field(
         nullable=True,
         ge=0,
         description=f"mean time from start to done of tasks done in the last {_EVIDENCE}, h; null: none",
+        metadata=_back(DELIVERY.evidence_window),
     )
     avg_collaborators: float = pa.Field(
         nullable=True,
         ge=0,
         description="mean number of other assignees of the user's tasks that are open or were done in the last "
         f"{_EVIDENCE}; null: no task",
+        metadata=_back(DELIVERY.evidence_window),
     )
     bug_rate: float = pa.Field(
         nullable=True,
         ge=0,
         description=f"bugs attributed to the user per task done, both of the last {_EVIDENCE}, ratio; null: none done",
+        metadata=_back(DELIVERY.evidence_window),
     )
     years_experience: float = pa.Field(
         nullable=True, ge=0, description="experience when hired and time since, years; null: one of them is unknown"
@@ -81,12 +103,14 @@ class User(TableModel):
         le=1,
         description=f"share of tasks done by their deadline among those with one done in the last {_EVIDENCE}, 0 to 1; "
         "null: none",
+        metadata=_back(DELIVERY.evidence_window),
     )
     days_since_last_activity: float = pa.Field(
         nullable=True,
         ge=0,
         le=DELIVERY.activity_window / ONE_DAY,
         description=f"time since the user's last activity, days; null: none for {_ACTIVITY}",
+        metadata=_back(DELIVERY.activity_window),
     )
     known_at: UtcTimestamp = pa.Field(description=_KNOWN_AT)
 
@@ -146,7 +170,9 @@ class Project(TableModel):
     in_progress_tasks: int = pa.Field(ge=0, description="tasks that are in progress, number")
     blocked_tasks: int = pa.Field(ge=0, description="tasks that are blocked as features.task says it, number")
     completion_pct: float = pa.Field(ge=0, le=100, description="tasks that are done, percent of all; 0 without tasks")
-    velocity_tasks_per_week: float = pa.Field(ge=0, description=f"tasks done in the last {_VELOCITY}, per week")
+    velocity_tasks_per_week: float = pa.Field(
+        ge=0, description=f"tasks done in the last {_VELOCITY}, per week", metadata=_back(DELIVERY.velocity_window)
+    )
     risk_score: float = pa.Field(
         ge=0,
         le=1,
@@ -154,7 +180,9 @@ class Project(TableModel):
         "1; those that are unknown left out), score 0 to 1",
     )
     team_size: int = pa.Field(
-        ge=0, description=f"users assigned to tasks that are open or were done in the last {_VELOCITY}, number"
+        ge=0,
+        description=f"users assigned to tasks that are open or were done in the last {_VELOCITY}, number",
+        metadata=_back(DELIVERY.velocity_window),
     )
     budget_utilization: float = pa.Field(
         nullable=True, ge=0, description="spent / budget, ratio, above 1 when overspent; null: no budget, or unknown"
@@ -186,6 +214,7 @@ class Team(TableModel):
         le=1,
         description="Shannon entropy of the skills of the members' finished work of the last "
         f"{_EVIDENCE} / ln 4, 0 (one skill) to 1 (all alike); null: no such work",
+        metadata=_back(DELIVERY.evidence_window),
     )
     experience_avg: float = pa.Field(nullable=True, ge=0, description="mean experience, years; null: nobody's known")
     experience_min: float = pa.Field(nullable=True, ge=0, description="least experience, years; null: nobody's known")
@@ -203,9 +232,12 @@ class Team(TableModel):
         le=1,
         description="share of the pairs of members who worked on a task together in the last "
         f"{_VELOCITY}, 0 to 1; null: fewer than two members",
+        metadata=_back(DELIVERY.velocity_window),
     )
     velocity_tasks_per_week: float = pa.Field(
-        ge=0, description=f"tasks of the members done in the last {_VELOCITY}, per week"
+        ge=0,
+        description=f"tasks of the members done in the last {_VELOCITY}, per week",
+        metadata=_back(DELIVERY.velocity_window),
     )
     known_at: UtcTimestamp = pa.Field(description=_KNOWN_AT)
 

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from assets_pkg.features.delivery_links import Links, link
 from assets_pkg.features.delivery_state import Assignments, TasksAsOf, happened, snapshot, stamped
@@ -120,7 +119,7 @@ class _Acts:
     def of(cls, activities: pd.DataFrame, users: pd.DataFrame, state: TasksAsOf) -> "_Acts":
         by = link(activities["user_id"], users["user_id"])
         on = link(activities["task_id"], state.rows["task_id"])
-        on = on.where(state.is_there[on.thing])
+        on = on.where(state.counts[on.thing])
         task = np.full(len(activities), -1)
         task[on.row] = on.thing
         return cls(by.thing, task[by.row], instants(activities["known_at"])[by.row])
@@ -183,6 +182,8 @@ def workload_balance(of: _Members, hours: Floats) -> Floats:
 def collaboration_score(of: _Members, together: Links, tasks: int) -> Floats:
     """`collaboration_score`: density 2 E / (n (n - 1)) of the graph whose nodes are the n members and whose E edges
     join those who worked on a task together; 0 to 1, NaN with fewer than two members."""
+    from scipy import sparse  # not while definitions load
+
     team = of.team[together.thing]
     is_member = team >= 0
     # A task in two teams is two: pairs across teams are no pairs of a team.

@@ -159,6 +159,18 @@ def split(examples: Examples, *, test_share: float = TEST_SHARE, most: int = 600
     return Split(*halves)
 
 
+def halved(later: Examples) -> Split | NotEnough:
+    """The rows to judge on cut in two, with a gap of the horizon between: what chooses among many must not say how good
+    the chosen are."""
+    moment = later.at[len(later) // 2]
+    first = later.taken(np.flatnonzero(later.at + np.timedelta64(later.horizon) < moment))
+    second = later.taken(np.flatnonzero(later.at >= moment))
+    for part, name in ((first, "to choose by"), (second, "to judge the chosen on")):
+        if len(part) < LEAST_TEST // 2 or len(np.unique(part.at)) < LEAST_BLOCKS or len(np.unique(part.label)) < 2:
+            return NotEnough(f"{len(part)} examples {name} are too few, or all have the same label")
+    return Split(first, second)
+
+
 def blocks_of(examples: Examples) -> np.ndarray:
     """Per row, the number of its block of time, from 0: blocks as long as the horizon, at least `LEAST_BLOCKS`. What is
     near in time is alike, so it is drawn together."""

@@ -259,6 +259,8 @@ def _read(column: pd.Series, dtype: Any, where: str) -> pd.Series:
         if isinstance(dtype, pd.StringDtype):
             text = column.map(_joined) if column.dtype == object else column
             return text.astype("string").astype(dtype)
+        if pd.api.types.is_bool_dtype(dtype) and column.isna().any():
+            raise ValueError(f"{int(column.isna().sum())} value(s) are missing, and none may be")
         return column.astype(dtype)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where} cannot be read as {dtype}: {error}") from error

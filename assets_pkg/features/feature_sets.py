@@ -3,9 +3,10 @@
 Belongs here: the rows of `features.feature_sets` for one view, target and day; the five objectives. Does not belong
 here: the search (`pareto.py`), models (`models.py`), Dagster.
 
-The search knows the rows to learn from only, and guesses what a set tells (`surrogate.py`). Its sets are then judged by
-models on the later rows, sets that tell nothing there go, and of the others the front is taken once more: what is
-reported of a set is what was measured of that set.
+The search knows the rows to learn from only, and guesses what a set tells (`surrogate.py`). Its sets are then measured
+by models on later rows: those that surely tell something there are chosen, and the front of them. What is reported of a
+chosen set is measured of that very set on rows later still, which had no part in the choice; of those the front is
+taken once more, so that no reported set is dominated by another.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from assets_pkg.features.examples import Examples, NotEnough, Split, informative
+from assets_pkg.features.examples import Examples, NotEnough, Split, halved, informative
 from assets_pkg.features.feature_traits import correlations, drift_psi, incomplete_pct, redundancy
 from assets_pkg.features.importance import Effort, Found, ready, shared_columns
 from assets_pkg.features.models import Estimate, judged, naive_score, one_thread
@@ -47,17 +48,17 @@ def sets_of(rows: pd.DataFrame, spec: TableSpec, prediction: Prediction, day: da
     used = informative(halves.train.features)
     if not used:
         return Found(empty(FeatureSets), "no feature has two different values")
-    halves = Split(*(_only(half, used) for half in (halves.train, halves.test)))
-    weighed = _Weighed(halves, spec, used)
+    train, later = (_only(half, used) for half in (halves.train, halves.test))
+    cut = halved(later)
+    if isinstance(cut, NotEnough):
+        return Found(empty(FeatureSets), cut.reason)
+    choosing, halves = Split(train, cut.train), Split(train, cut.test)
+    weighed = _Weighed(train, spec, used, drift_psi(pd.concat([train.features, later.features], ignore_index=True)))
     with one_thread():
-        found = [
-            weighed.row(mask, judged(halves, list(np.array(used)[mask]), seeds=effort.seeds))
-            for mask in _candidates(halves, weighed, effort)
-        ]
+        chosen = _chosen(choosing, weighed, spec, used, effort)
+        found = [weighed.row(mask, judged(halves, list(np.array(used)[mask]), seeds=effort.seeds)) for mask in chosen]
         everything = weighed.row(np.ones(len(used), bool), judged(halves, used, seeds=effort.seeds))
-    kept = [one for one in found if one["predictive_value"] > NOTHING[halves.test.metric] and one["size"] < len(used)]
-    naive = naive_score(halves)
-    front = _front(pd.DataFrame(kept), naive) if kept else pd.DataFrame()
+    front = _front(pd.DataFrame(found), naive_score(halves)) if found else pd.DataFrame()
     frame = pd.concat([front, pd.DataFrame([everything]).assign(is_knee=False, is_all=True)], ignore_index=True)
     served, names = spec.served, frame["members"].map(json.loads)
     version = served.version if served else 1
@@ -67,7 +68,7 @@ def sets_of(rows: pd.DataFrame, spec: TableSpec, prediction: Prediction, day: da
         feature_set=[set_name(str(shared["view"]), prediction.name, version, members) for members in names],
         **shared,
     )
-    why = () if kept else ("no set of features tells more of later rows than none at all",)
+    why = () if found else ("no set of features surely tells more of later rows than none at all",)
     return Found(conform(frame.sort_values("feature_set", kind="stable"), FeatureSets), notes=why)
 
 
@@ -85,15 +86,15 @@ def costs_of(sets: pd.DataFrame) -> np.ndarray:
 
 
 class _Weighed:
-    """The objectives of any set of features, but for its predictive value."""
+    """The objectives of any set of features, but for its predictive value; `drift` is that of each feature."""
 
-    def __init__(self, halves: Split, spec: TableSpec, columns: Sequence[str]) -> None:
-        train = halves.train.features
+    def __init__(self, examples: Examples, spec: TableSpec, columns: Sequence[str], drift: np.ndarray) -> None:
+        train = examples.features
         self._columns = np.array(columns)
         self._correlated = correlations(train)
         self._cost = np.array([look_back_h(spec, name) for name in columns])
         self._missing = train.isna().to_numpy()
-        self._drift = drift_psi(pd.concat([train, halves.test.features], ignore_index=True))
+        self._drift = drift
 
     def of(self, mask: np.ndarray) -> list[float]:
         """Redundancy, cost, missing rows, drift."""
@@ -117,9 +118,27 @@ class _Weighed:
         }
 
 
-def _candidates(halves: Split, weighed: _Weighed, effort: Effort) -> np.ndarray:
-    """Masks of the sets to be judged: the front of the search, thinned to those that cover it."""
-    surrogate = Surrogate(halves.train)
+def _chosen(
+    halves: Split, weighed: _Weighed, spec: TableSpec, columns: Sequence[str], effort: Effort
+) -> list[np.ndarray]:
+    """Masks of the sets that surely tell something of the rows to choose by, and that no other of them dominates."""
+    found = [
+        (mask, judged(halves, list(np.array(columns)[mask]), seeds=effort.seeds))
+        for mask in _candidates(halves.train, spec, columns, effort)
+        if not mask.all()
+    ]
+    kept = [(mask, value) for mask, value in found if value.low > NOTHING[halves.test.metric]]
+    if not kept:
+        return []
+    costs = costs_of(pd.DataFrame([weighed.row(mask, value) for mask, value in kept]))
+    front = np.flatnonzero(non_dominated(costs))
+    return [kept[place][0] for place in front[thinned(costs[front], MOST_SETS)]]
+
+
+def _candidates(train: Examples, spec: TableSpec, columns: Sequence[str], effort: Effort) -> np.ndarray:
+    """Masks of the sets to be measured: the front of the search, thinned to those that cover it."""
+    surrogate = Surrogate(train)
+    weighed = _Weighed(train, spec, columns, drift_psi(train.features))
 
     def objectives(mask: np.ndarray) -> tuple[np.ndarray, bool]:
         if not mask.any():
@@ -127,7 +146,7 @@ def _candidates(halves: Split, weighed: _Weighed, effort: Effort) -> np.ndarray:
         value = surrogate.value(mask)
         return np.array([-value, *weighed.of(mask)]), value > 0 and mask.sum() <= MOST_MEMBERS
 
-    told = mutual_information(halves.train, effort.seed).value
+    told = mutual_information(train, effort.seed).value
     masks = searched(
         _first(told, effort.population, effort.seed), objectives, generations=effort.generations, seed=effort.seed
     )
@@ -148,9 +167,8 @@ def _first(told: np.ndarray, population: int, seed: int) -> np.ndarray:
 
 
 def _front(judged_sets: pd.DataFrame, naive: float) -> pd.DataFrame:
-    """The sets that no other dominates, thinned; the knee is of those that beat the naive forecast, if any do."""
+    """The sets that no other dominates; the knee is of those that beat the naive forecast, if any do."""
     front = judged_sets[non_dominated(costs_of(judged_sets))].reset_index(drop=True)
-    front = front.iloc[thinned(costs_of(front), MOST_SETS)].reset_index(drop=True)
     worth = np.flatnonzero(front["predictive_value"] > naive)
     among = worth if len(worth) else np.arange(len(front))
     return front.assign(is_knee=np.arange(len(front)) == among[knee(costs_of(front)[among])], is_all=False)

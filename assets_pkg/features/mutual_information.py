@@ -8,11 +8,11 @@ makes an interval cheap. The plug-in estimate is too high by a bias that grows w
 anew adds the same bias once more, so it is told from the draws and taken off (Efron and Tibshirani 1993, chapter 10).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, norm
 
 from assets_pkg.features.examples import Examples, blocks_of
 
@@ -34,6 +34,8 @@ class Information:
 
 def mutual_information(examples: Examples, seed: int) -> Information:
     """The information that each feature has of the label."""
+    from scipy.stats import false_discovery_control  # takes a second: not while definitions load
+
     blocks = blocks_of(examples)
     count = int(blocks.max()) + 1
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=DRAWS)
@@ -82,6 +84,7 @@ def _one(
     value = 2 * plain - again.mean()
     low, high = 2 * plain - np.quantile(again, [0.95, 0.05])
     spread = again.std()
-    chance = float(norm.sf(value / spread)) if spread > 0 else 1.0
+    # What a normal distribution has beyond so many standard deviations.
+    chance = math.erfc(value / spread / math.sqrt(2)) / 2 if spread > 0 else 1.0
     value = max(value, 0.0)
     return value, min(max(low, 0.0), value), max(high, value), chance

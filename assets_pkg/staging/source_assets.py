@@ -100,11 +100,15 @@ class _Found:
     """The day all of it is accounted to, whatever its stamp; None: each to the day of its own."""
     rejects: list[pd.DataFrame] = field(default_factory=list)
     duplicates: Counter[date] = field(default_factory=Counter)
+    is_last: bool = True
+    """Whether no later piece of the run is read: what has no stamp comes with every piece, and counts once."""
     told: dict[str, object] = field(default_factory=dict)
     """What Dagster is told of the read."""
 
     def put_aside(self, rejects: pd.DataFrame) -> None:
         """Takes in rejects: rule, reason, raw, source_id, line_no, moment."""
+        if not self.is_last:
+            rejects = rejects[rejects["moment"].notna() & (rejects["moment"] <= pd.Timestamp(self.window.end))]
         if len(rejects):
             moment = rejects["moment"] if self.every_on is None else _end_of(self.every_on)
             self.rejects.append(on_days(rejects.assign(moment=moment), self.window.days()))
@@ -133,21 +137,22 @@ def _events(task: _Task, window: Window) -> Iterator[LedgerWrite]:
     """The rows stamped in each piece, which replace what is there of it: rows that were committed late are among them,
     and the schedule asks for a day until nothing of it can be late any more."""
     for piece in pieces([window]):
-        found = _Found(piece)
-        batches = [
-            rows[piece.holds(rows[task.table.changed_at], "right")]
-            for rows in _rows(task, found, since=piece.start, until=piece.end)
-        ]
+        found = _Found(piece, is_last=piece.end == window.end)
+        arrived: Counter[date] = Counter()
+        batches = []
+        for rows in _rows(task, found, since=piece.start, until=piece.end):
+            batches.append(rows[piece.holds(rows[task.table.changed_at], "right")])
+            arrived.update(days_of_rows(batches[-1][task.table.changed_at]))
         rows = event_rows(batches, task.table, datetime.now(UTC))
         loaded = Counter(days_of_rows(rows[task.table.changed_at]))
-        yield _write(task, piece, rows, found, loaded=loaded, filtered={})
+        yield _write(task, piece, rows, found, arrived=arrived, loaded=loaded, filtered={})
 
 
 def _states(task: _Task, window: Window) -> Iterator[LedgerWrite]:
     """A day after the other; the state that a piece ends with is the one the next begins with."""
     state: pd.DataFrame | None = None
     for piece in pieces([window]):
-        snapshots, found = Snapshots(task.table, piece, state), _Found(piece)
+        snapshots, found = Snapshots(task.table, piece, state), _Found(piece, is_last=piece.end == window.end)
         since = None if state is None else piece.start
         for rows in _rows(task, found, since=since, until=piece.end):
             snapshots.add(rows)
@@ -169,6 +174,7 @@ def _snapshots_write(task: _Task, snapshots: Sequence[Snapshot], found: _Found) 
         Window.of_days(snapshots[0].day, snapshots[-1].day),
         snapshot_rows(snapshots, task.table, datetime.now(UTC)),
         found,
+        arrived={one.day: one.arrived for one in snapshots},
         loaded={one.day: len(one.rows) for one in snapshots},
         filtered={one.day: one.superseded for one in snapshots},
     )
@@ -199,6 +205,7 @@ def _running_state(task: _Task, window: Window) -> Iterator[LedgerWrite]:
         running,
         snapshot_rows([snapshot], task.table, datetime.now(UTC)),
         found,
+        arrived={today: snapshot.arrived + snapshots.beyond},
         loaded={today: len(snapshot.rows)},
         filtered={today: snapshot.superseded + snapshots.beyond},
     )
@@ -249,6 +256,7 @@ def _write(
     rows: pd.DataFrame,
     found: _Found,
     *,
+    arrived: Mapping[date, int],
     loaded: Mapping[date, int],
     filtered: Mapping[date, int],
 ) -> LedgerWrite:
@@ -256,6 +264,7 @@ def _write(
     rejects = found.rejects_of(days)
     account = accounts(
         days,
+        arrived=arrived,
         loaded=loaded,
         duplicate=found.duplicates,
         quarantined=Counter(rejects["day"]),

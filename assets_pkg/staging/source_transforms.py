@@ -34,12 +34,15 @@ class Snapshot:
     carried: int
     """Rows that the day began with."""
     stamped: int
-    """Versions that are stamped in the day."""
+    """Versions that are stamped in the day, counted as they came."""
+    superseded: int
+    """Versions that the day began with, or that came in it, and that a newer one of the day replaced; counted as they
+    went, so that a version that is lost between the two shows."""
 
     @property
-    def superseded(self) -> int:
-        """Versions that the day began with, or that came in it, and that a newer one of the day replaced."""
-        return self.carried + self.stamped - len(self.rows)
+    def arrived(self) -> int:
+        """Rows the day has to account for."""
+        return self.carried + self.stamped
 
 
 class Snapshots:
@@ -58,6 +61,7 @@ class Snapshots:
         self._waiting = 0
         self._compacted = 0
         self._stamped: Counter[int] = Counter()
+        self._replaced: Counter[int] = Counter()
         self.beyond = 0
         """Versions stamped after the window: they say nothing of its days."""
 
@@ -84,16 +88,21 @@ class Snapshots:
         for number, day in enumerate(self._days):
             carried = len(state)
             newer = by_slot.get(number, none).drop(columns=SLOT)
+            replaced = self._replaced[number]
             if len(newer):
+                replaced += int(newer[key].merge(state[key], on=key).shape[0])
                 state = pd.concat([state, newer], ignore_index=True).drop_duplicates(key, keep="last")
             state = state.sort_values(key, kind="stable", ignore_index=True) if number == 0 or len(newer) else state
-            yield Snapshot(day=day, rows=state, carried=carried, stamped=self._stamped[number])
+            yield Snapshot(day=day, rows=state, carried=carried, stamped=self._stamped[number], superseded=replaced)
 
     def _compact(self) -> None:
         kept = pd.concat(self._kept, ignore_index=True) if self._kept else self._nothing()
         table = self._table
         ordered = kept.assign(**{TIE: _tie_break(kept, table)}).sort_values([table.changed_at, TIE], kind="stable")
         newest = ordered.drop(columns=TIE).drop_duplicates([*table.key, SLOT], keep="last")
+        self._replaced.update(
+            kept[SLOT].value_counts().sub(newest[SLOT].value_counts(), fill_value=0).astype(int).to_dict()
+        )
         self._kept, self._waiting, self._compacted = [newest.reset_index(drop=True)], 0, len(newest)
 
     def _nothing(self) -> pd.DataFrame:
@@ -135,18 +144,20 @@ def event_rows(rows: Sequence[pd.DataFrame], table: SourceTable, known_at: datet
 def accounts(
     days: Sequence[date],
     *,
+    arrived: Mapping[date, int],
     loaded: Mapping[date, int],
     duplicate: Mapping[date, int],
     quarantined: Mapping[date, int],
     filtered: Mapping[date, int],
 ) -> pd.DataFrame:
     """One row per day: day, unit, read, loaded, duplicate, quarantined, filtered; a day nobody has rows of is there
-    too, all zeros: it was asked for."""
+    too, all zeros: it was asked for. `arrived` are the sound rows as they were counted on their way in: what is read is
+    these, duplicates and what was put aside, so that the account closes only where none of them was lost."""
     classes = {"loaded": loaded, "duplicate": duplicate, "quarantined": quarantined, "filtered": filtered}
     table = pd.DataFrame({"day": list(days), "unit": ""})
     for name, counts in classes.items():
         table[name] = [int(counts.get(day, 0)) for day in days]
-    table["read"] = table[list(classes)].sum(axis=1)
+    table["read"] = [int(arrived.get(day, 0)) for day in days] + table["duplicate"] + table["quarantined"]
     return table
 
 

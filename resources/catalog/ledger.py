@@ -15,10 +15,13 @@ from resources.catalog.rows import relation, selected
 from resources.errors import LedgerNotClosed
 from schemas.catalog import LEDGER, QUARANTINE
 from schemas.table_spec import TableSpec
-from schemas.window import Window
+from schemas.window import ONE_DAY, Window
 
 CLASSES = ("loaded", "duplicate", "quarantined", "filtered")
 """What becomes of a row that was read: exactly one of these."""
+
+GAPS_SOUGHT = timedelta(days=31)
+"""How far back a day that failed is asked for again, though later ones succeeded."""
 
 COUNTS = ("read", *CLASSES, "written", "inserted", "changed", "vanished")
 
@@ -131,13 +134,21 @@ def entered_at(connection: sa.Connection, scope: Scope) -> dict[tuple[str, date]
 
 
 def settled_until(connection: sa.Connection, table_name: str, lag: timedelta) -> date | None:
-    """The newest day whose current entry was written `lag` after its END, or later; None: there is none."""
+    """The day up to which every day's current entry was written `lag` after its END, or later; None: there is none.
+
+    A gap counts where it lies within the `GAPS_SOUGHT` before the newest such day; older ones are a backfill's matter.
+    """
     end = sa.func.timezone("UTC", sa.cast(LEDGER.c.day + 1, sa.DateTime))
-    query = sa.select(sa.func.max(LEDGER.c.day)).where(
+    query = sa.select(LEDGER.c.day).where(
         LEDGER.c.is_current, LEDGER.c.table_name == table_name, LEDGER.c.committed_at >= end + lag
     )
-    newest: date | None = connection.execute(query).scalar_one()
-    return newest
+    days = set(connection.execute(query.distinct()).scalars())
+    if not days:
+        return None
+    day: date = min(one for one in days if one >= max(days) - GAPS_SOUGHT)
+    while day + ONE_DAY in days:
+        day += ONE_DAY
+    return day
 
 
 def _records(frame: pd.DataFrame, scope: Scope, run_id: str) -> list[dict[str, object]]:

@@ -13,7 +13,6 @@ from importlib import import_module
 from typing import Any
 
 import sqlalchemy as sa
-from google.protobuf.json_format import MessageToDict
 
 from resources.feast.configuration import REGISTRY_SCHEMA
 from schemas.catalog_features import FEATURE_VIEWS
@@ -55,6 +54,8 @@ def declared(declarations: str, spec: TableSpec) -> list[Any]:
 @cache
 def definition(declarations: str, spec: TableSpec) -> str:
     """Digest of the view's columns, a dot, and digest of all that Feast is told."""
+    from google.protobuf.json_format import MessageToDict
+
     objects = declared(declarations, spec)
     view = next(each for each in objects if type(each).__name__ == "FeatureView")
     columns = sorted((field.name, str(field.dtype)) for field in view.schema)  # Feast gives them in any order

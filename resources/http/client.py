@@ -275,7 +275,7 @@ def checked_url(url: str, *, label: str, example: str) -> str:
     if parts.username or parts.password:
         raise ConfigurationError(f"{label}'s base URL names no user: remove it in front of {host}")
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
-        raise ConfigurationError(f"{label}'s base URL is like {example}; {host or url!r} is not")
+        raise ConfigurationError(f"{label}'s base URL is like {example}; {host or 'this'} is not")
     if parts.scheme == "http" and not _is_this_machine(host):
         raise ConfigurationError(f"http://{host} would carry the API key unencrypted: use https")
     return url.rstrip("/")

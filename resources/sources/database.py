@@ -97,7 +97,9 @@ def _pages(
     if order and any(one <= set(order) for one in table.unique) and all(table.compares(n) for n in order):
         yield from _keyset(connection, whole, [column[name] for name in order], [wanted.index(n) for n in order], size)
     else:
-        yield from _streamed(connection, whole.order_by(*(column[n] for n in order if table.sorts(n))), size)
+        # In the order of all columns: which of two rows alike in key and stamp comes first must not be chance.
+        names = (*order, *(name for name in wanted if name not in order))
+        yield from _streamed(connection, whole.order_by(*(column[n] for n in names if table.sorts(n))), size)
     if absent:
         yield from _streamed(connection, sa.select(*(column[name] for name in wanted)).where(sa.or_(*absent)), size)
 

@@ -39,7 +39,9 @@ POSTGRES_SESSION = (
     "SET LOCAL datestyle = 'ISO, YMD'",
     "SET LOCAL intervalstyle = 'iso_8601'",
     "SET LOCAL bytea_output = 'hex'",
+    "SET LOCAL lock_timeout = '60s'",
 )
+"""A table that somebody holds for good must not hold the source for good."""
 MYSQL_SESSION = (
     "SET SESSION time_zone = '+00:00'",
     "SET SESSION sql_mode = 'ALLOW_INVALID_DATES'",
@@ -70,7 +72,8 @@ class DatabaseAddress:
         except (sa.exc.ArgumentError, ValueError):
             parsed = None
         backend = parsed.get_backend_name() if parsed else ""
-        if parsed is None or backend not in DRIVERS:
+        # An @ that is not encoded moves a part of the password into the host, which is shown.
+        if parsed is None or backend not in DRIVERS or "@" in (parsed.host or ""):
             raise ConfigurationError(
                 f"{setting} must read postgresql://user:password@host:port/database or mysql://…, with special "
                 "characters of the password percent-encoded"

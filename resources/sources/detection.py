@@ -26,6 +26,8 @@ def dtypes_found(columns: Sequence[FoundColumn]) -> dict[str, Any]:
 def dtype_of(told: str) -> Any:
     """The dtype that holds every value of a type exactly: `numeric(20, 4)` is text, `bigint unsigned` too."""
     kind = told.lower()
+    if kind.endswith("[]") or "range" in kind:
+        return TEXT
     if found := NUMERIC.match(kind):
         return "float64" if int(found[1]) <= EXACT_DIGITS else TEXT
     if kind.startswith(("bool", "tinyint(1)", "bit(1)")):

@@ -57,7 +57,8 @@ class ObjectStoreSource(Source):
         options = dict(parse_qsl(query))
         endpoint = options.pop(ENDPOINT, None)
         parts = urlsplit(bare)
-        if options or parts.username or parts.password or (endpoint and "@" in endpoint):
+        has_user = "@" in f"{bare.removeprefix(f'{parts.scheme}://').partition('/')[0]}{endpoint or ''}"
+        if options or parts.username or parts.password or has_user:
             raise ConfigurationError(
                 f"{setting} holds neither user nor password nor any option but {ENDPOINT}: keys of a bucket come from "
                 "the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
@@ -97,7 +98,8 @@ class ObjectStoreSource(Source):
                     yield from _batches(table, extract, stamp)
             except RejectedFile as error:
                 raw = json.dumps({"object": path, "size": stamp.size, "version": stamp.version}, ensure_ascii=False)
-                yield _nothing(PutAside(rule=f"object: {error.rule}", reason=str(error), raw=raw))
+                rule = f"object: {error.rule}"
+                yield _nothing(PutAside(rule=rule, reason=str(error), raw=raw, at=stamp.modified_at))
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -169,7 +171,9 @@ def _batches(table: TextTable, extract: Extract, stamp: Stamp) -> Iterator[Sourc
     yield SourceBatch(
         rows=frame_of(chosen, []),
         columns=found,
-        put_aside=tuple(PutAside(rule=rule, reason=reason, raw=raw) for raw, rule, reason in rejects),
+        put_aside=tuple(
+            PutAside(rule=rule, reason=reason, raw=raw, at=stamp.modified_at) for raw, rule, reason in rejects
+        ),
         bytes_read=stamp.size,
     )
     if not wanted:

@@ -19,12 +19,14 @@ import numpy as np
 import pandas as pd
 import stamina
 
-from resources.errors import ContractBroken, SourceChanging, SourceUnavailable, TidemarkError
+from resources.errors import ContractBroken, LedgerNotClosed, SourceChanging, SourceUnavailable, TidemarkError
 from resources.sources.row_contract import RowContract, raw_of, rejects_of
 from resources.sources.source import Extract, FoundColumn, Source, SourceBatch
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
 """How far the clocks of a source and of this machine may lie apart."""
+
+NO_STAMP = pd.DatetimeIndex([pd.NaT]).tz_localize("UTC")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +103,7 @@ class TableRead:
         self._seen: set[bytes] = set()
         self._line_no = 0
         self._is_begun = False
+        self._received = self._left_out = 0
 
     def __iter__(self) -> Iterator[ReadBatch]:
         if self._is_begun:
@@ -134,11 +137,17 @@ class TableRead:
                 self._contract.require(found, f"{self._extract.name} at {self._source.address}")
             known = {column.name for column in self.columns}
             self.columns += tuple(column for column in batch.columns if column.name not in known)
+            self._received += len(batch.rows) + len(batch.put_aside)
             ready = self._made(batch)
             self._count(ready, batch.bytes_read, time.monotonic() - started)
             if len(ready.rows) or len(ready.rejects) or ready.duplicates:
                 yield ready
             started = time.monotonic()
+        if self._received != self.metrics.records_read + self._left_out:
+            raise LedgerNotClosed(
+                f"{self._extract.name} at {self._source.address} gave {self._received} rows, but "
+                f"{self.metrics.records_read} are accounted for and {self._left_out} belong to other windows"
+            )
         self.metrics = replace(self.metrics, duration_s=self.metrics.duration_s + time.monotonic() - started)
 
     def _batches(self) -> Iterator[SourceBatch]:
@@ -170,6 +179,7 @@ class TableRead:
         outside = self._outside(stamps)
         for position in future:
             outside[position] = False
+        left_out = int(outside.sum())
         is_sound = ~outside
         is_sound[list(faults)] = False
         is_duplicate = self._duplicates(rows, stamps, is_sound, in_order=batch.in_order)
@@ -182,7 +192,12 @@ class TableRead:
         self._line_no += count
         for entry in batch.put_aside:
             self._line_no += 1
-            put_aside.append((entry.rule, entry.reason, entry.raw, self.read_id, self._line_no, pd.NaT))
+            at = pd.NaT if entry.at is None else pd.Timestamp(entry.at)
+            if self._outside(pd.DatetimeIndex([at]).tz_convert("UTC") if entry.at else NO_STAMP)[0]:
+                left_out += 1
+            else:
+                put_aside.append((entry.rule, entry.reason, entry.raw, self.read_id, self._line_no, at))
+        self._left_out += left_out
         kept = np.flatnonzero(is_sound & ~is_duplicate)
         own = {"source_id": np.full(len(kept), self.read_id, dtype="int64"), "line_no": numbers[kept]}
         return ReadBatch(

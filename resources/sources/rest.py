@@ -108,6 +108,7 @@ class RestSource(Source):
         seen: set[bytes] = set()
         before: list[Any] = []
         opening: list[Any] = []
+        known: dict[str, str] = {}
         is_over = False
         while ask is not None:
             self._count(ask, asked)
@@ -122,7 +123,7 @@ class RestSource(Source):
             _require_no_shift(ask, before, records, extract.key, answer.url)
             fresh = records[ask.overlap :]
             _require_new(fresh, seen, answer.url)
-            yield from _batches(fresh, extract, len(answer.body))
+            yield from _batches(fresh, extract, len(answer.body), known)
             opening = opening or records
             before = records
             ask = following(
@@ -204,11 +205,12 @@ def _parsed(answer: Answer) -> Any:
     return document
 
 
-def _batches(records: Sequence[Any], extract: Extract, bytes_read: int) -> Iterator[SourceBatch]:
-    """A server may give more rows in a page than it was asked for."""
+def _batches(records: Sequence[Any], extract: Extract, bytes_read: int, known: dict[str, str]) -> Iterator[SourceBatch]:
+    """A server may give more rows in a page than it was asked for. `known` are the columns of the records so far, by
+    name: many APIs leave out what is null, and a page of such records alone has its columns all the same."""
     for start in range(0, max(len(records), 1), extract.batch_size):
         part = records[start : start + extract.batch_size]
-        found = _found(part)
+        found = _found(part, known)
         wanted = [one.name for one in found if extract.columns is None or one.name in extract.columns]
         sound = [record for record in part if isinstance(record, dict)]
         yield SourceBatch(
@@ -219,8 +221,8 @@ def _batches(records: Sequence[Any], extract: Extract, bytes_read: int) -> Itera
         )
 
 
-def _found(records: Sequence[Any]) -> tuple[FoundColumn, ...]:
-    kinds: dict[str, str] = {}
+def _found(records: Sequence[Any], known: dict[str, str] | None = None) -> tuple[FoundColumn, ...]:
+    kinds = {} if known is None else known
     for record in records:
         for name, value in record.items() if isinstance(record, dict) else ():
             kind, held = JSON_TYPES.get(type(value), ""), kinds.get(name, "")

@@ -82,12 +82,26 @@ def following(
         case "cursor":
             token = at_path(document, pages.next_cursor)
             if token is None or token == "":
+                _require_told(pages, ask, document, records, url)
                 return None
             if isinstance(token, bool) or not isinstance(token, str | int):
                 raise UnexpectedAnswer(f"{url}: the next cursor is a {type(token).__name__}, neither text nor number")
             return Ask(path=ask.path, params={**ask.params, pages.page_parameter: token})
         case _:
             return _linked(link, url)
+
+
+def _require_told(pages: RestPages, ask: Ask, document: Any, records: Sequence[Any], url: str) -> None:
+    """A full first page that says nothing of a next one may be all there is, or its cursor is called otherwise: then
+    the rest would be missed, and nobody would know."""
+    is_first = pages.page_parameter not in ask.params
+    parent = at_path(document, pages.next_cursor[:-1])
+    is_told = isinstance(parent, dict) and pages.next_cursor[-1] in parent
+    if is_first and not is_told and len(records) >= int(ask.params[pages.size_parameter]):
+        raise UnexpectedAnswer(
+            f"{url}: the page is full and has no next cursor at {'.'.join(pages.next_cursor)}: check next_cursor; if the "
+            "API leaves it out on its last page, ask for pages of another size (batch_size)"
+        )
 
 
 def at_path(document: Any, keys: Sequence[str]) -> Any:

@@ -64,6 +64,8 @@ class PutAside:
     rule: str
     reason: str
     raw: str
+    at: datetime | None = None
+    """When it came about (aware), where the source says: so it is accounted to one day, and to no other read."""
 
 
 @dataclass(frozen=True, kw_only=True)
