@@ -100,9 +100,7 @@ class Snapshots:
         table = self._table
         ordered = kept.assign(**{TIE: _tie_break(kept, table)}).sort_values([table.changed_at, TIE], kind="stable")
         newest = ordered.drop(columns=TIE).drop_duplicates([*table.key, SLOT], keep="last")
-        self._replaced.update(
-            kept[SLOT].value_counts().sub(newest[SLOT].value_counts(), fill_value=0).astype(int).to_dict()
-        )
+        self._replaced.update(Counter(kept[SLOT].tolist()) - Counter(newest[SLOT].tolist()))
         self._kept, self._waiting, self._compacted = [newest.reset_index(drop=True)], 0, len(newest)
 
     def _nothing(self) -> pd.DataFrame:

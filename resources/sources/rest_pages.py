@@ -99,8 +99,8 @@ def _require_told(pages: RestPages, ask: Ask, document: Any, records: Sequence[A
     is_told = isinstance(parent, dict) and pages.next_cursor[-1] in parent
     if is_first and not is_told and len(records) >= int(ask.params[pages.size_parameter]):
         raise UnexpectedAnswer(
-            f"{url}: the page is full and has no next cursor at {'.'.join(pages.next_cursor)}: check next_cursor; if the "
-            "API leaves it out on its last page, ask for pages of another size (batch_size)"
+            f"{url}: the page is full and has no next cursor at {'.'.join(pages.next_cursor)}: check next_cursor; if "
+            "the API leaves it out on its last page, ask for pages of another size (batch_size)"
         )
 
 

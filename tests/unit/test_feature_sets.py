@@ -84,10 +84,12 @@ def test_the_set_of_all_features_is_there_to_compare_with(found: pd.DataFrame) -
 def test_what_is_reported_of_a_set_is_measured_of_exactly_that_set(rows: pd.DataFrame, found: pd.DataFrame) -> None:
     parts = ready(rows, SALES, TARGET, QUICK)
     assert isinstance(parts, tuple)
+    cut = halved(parts[1].test)
+    assert isinstance(cut, Split)
     for one in found[~found["is_all"]].itertuples():
         members = [name for name in SALES.features if name in json.loads(one.members)]
         with one_thread():
-            again = judged(parts[1], members, seeds=QUICK.seeds)
+            again = judged(Split(parts[1].train, cut.test), members, seeds=QUICK.seeds)
         assert (one.predictive_value, one.predictive_value_low) == (again.value, again.low)
 
 

@@ -169,7 +169,14 @@ def test_rejects_go_to_the_day_of_their_moment_else_to_the_last() -> None:
 
 
 def test_accounts_add_up_and_have_every_day() -> None:
-    table = accounts([FIRST, FIRST + DAY], loaded={FIRST: 3}, duplicate={FIRST: 1}, quarantined={}, filtered={FIRST: 2})
+    table = accounts(
+        [FIRST, FIRST + DAY],
+        arrived={FIRST: 5},
+        loaded={FIRST: 3},
+        duplicate={FIRST: 1},
+        quarantined={},
+        filtered={FIRST: 2},
+    )
     assert table["read"].tolist() == [6, 0]
     assert table["day"].tolist() == [FIRST, FIRST + DAY]
 
