@@ -8,6 +8,7 @@
     │   ├── CircuitOpen                a source failed so often that nobody asks it for a while
     │   ├── DatabaseUnavailable        no database, or it went away
     │   └── OnlineStoreUnavailable     the online store does not answer; what it lacks is noted and written later
+    │       └── OnlineTablesMissing    it answers, and has lost the tables it was told to make
     └── TerminalError                  trying again changes nothing; a person must act
         ├── ConfigurationError         a setting is missing or wrong
         ├── CredentialsRejected        401/403, wrong password, missing right
@@ -62,6 +63,10 @@ class DatabaseUnavailable(TransientError):
 
 class OnlineStoreUnavailable(TransientError):
     """The online store does not answer; what it lacks is noted and written later."""
+
+
+class OnlineTablesMissing(OnlineStoreUnavailable):
+    """The online store answers, and has lost the tables it was told to make."""
 
 
 class TerminalError(TidemarkError):

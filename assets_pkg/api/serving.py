@@ -8,6 +8,7 @@ that serves (`assets_pkg/commands/serve.py`).
 """
 
 import hmac
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -17,8 +18,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from resources.errors import TransientError
+from resources.errors import TidemarkError
+from resources.feast.online_errors import reaching
 from resources.feast.resource import FeastResource
+from resources.timescale.resource import translated_sqlalchemy
 
 MOST_KEYS = 10_000
 MOST_FEATURES = 1_000
@@ -43,6 +46,8 @@ class OnlineQuestion(BaseModel):
     """Instead of `features`: a feature service, such as a feature set."""
     full_feature_names: bool = False
     """Whether features are called `view__feature` in the answer."""
+    include_feature_view_version_metadata: bool = False
+    """Feast's own clients send it; views have one version online, so there is nothing to tell."""
 
 
 def build_app(feast: FeastResource, token: str) -> FastAPI:
@@ -74,7 +79,7 @@ def _guard(token: str) -> Callable[[Request, Callable[[Request], Awaitable[Respo
     expected = f"Bearer {token}".encode()
 
     async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        given = request.headers.get("authorization", "").encode("utf-8", "surrogateescape")
+        given = request.headers.get("authorization", "").encode("latin-1")  # the bytes as they came
         if request.url.path != "/health" and not hmac.compare_digest(given, expected):
             answer: Response = _problem(401, "Unauthorized", "send the header Authorization: Bearer <token>")
             answer.headers["WWW-Authenticate"] = "Bearer"
@@ -102,18 +107,20 @@ def _answer(feast: FeastResource, question: OnlineQuestion) -> Response:
     if len({len(values) for values in question.entities.values()}) > 1:
         return _problem(422, "Unprocessable Content", "the lists of entities have different lengths")
     try:
-        wanted = feast.store.get_feature_service(question.feature_service) if question.feature_service else None
-        asked = _asked(question, wanted)
-        views = {view: feast.store.get_feature_view(view) for view, _ in asked}
-        if told := _mistyped(question, views.values()):
-            return _problem(422, "Unprocessable Content", told)
-        found = feast.store.get_online_features(
-            features=wanted or list(question.features),
-            entity_rows=dict(question.entities),
-            full_feature_names=question.full_feature_names,
-        )
-    except TransientError as error:
-        return _problem(503, "Service Unavailable", str(error))
+        with reaching(feast.online_store.name), translated_sqlalchemy():
+            wanted = feast.store.get_feature_service(question.feature_service) if question.feature_service else None
+            asked = _asked(question, wanted)
+            views = {view: feast.store.get_feature_view(view) for view, _ in asked}
+            if told := _mistyped(question, views.values()):
+                return _problem(422, "Unprocessable Content", told)
+            found = feast.store.get_online_features(
+                features=wanted or list(question.features),
+                entity_rows=dict(question.entities),
+                full_feature_names=question.full_feature_names,
+            )
+    except TidemarkError as error:
+        logging.getLogger(__name__).error("an online lookup failed: %s", error)
+        return _problem(503, "Service Unavailable", "the online store or the registry does not answer; see the log")
     except (FeastError, KeyError, ValueError) as error:
         return _problem(404 if "not" in str(error) else 422, "Cannot be answered", " ".join(str(error).split())[:500])
     answer = convert_response_to_dict(found.proto)

@@ -51,6 +51,11 @@ def feast(chosen: Settings, arguments: Sequence[str]) -> int:
             "`feast configuration` would show the database's password or that of the online store; see "
             "feature_repo/feature_store.yaml"
         )
+    if "teardown" in arguments:
+        raise ConfigurationError(
+            "`feast teardown` leaves half of a registry behind, which Feast cannot fill again; to empty it, drop the "
+            f"schema {REGISTRY_SCHEMA} and run `tidemark feast rebuild`"
+        )
     _ensure_tables(timescale)
     if code := _ensure_registry(timescale, environment):
         return code
@@ -61,7 +66,7 @@ def feast(chosen: Settings, arguments: Sequence[str]) -> int:
 @contextmanager
 def _alone(timescale: TimescaleResource, arguments: Sequence[str]) -> Iterator[None]:
     """What changes the registry waits for runs that do, and they for it: Feast reads, compares and writes."""
-    if not {"apply", "teardown", "delete"} & set(arguments):
+    if not {"apply", "delete"} & set(arguments):
         yield
         return
     with timescale.connect() as connection:

@@ -39,7 +39,7 @@ def parity_rows(looks: Sequence[tuple[TableSpec, Look]], day: datetime) -> pd.Da
     """The rows of `quality.feature_parity` for the UTC day that begins at `day`."""
     rows = []
     for spec, look in looks:
-        missing, different = _differences(spec, look)
+        missing, different = _differences(spec, look.newest, look.online)
         is_bad = missing | different.any(axis=1).to_numpy()
         rows.append(
             {
@@ -63,16 +63,22 @@ def parity_rows(looks: Sequence[tuple[TableSpec, Look]], day: datetime) -> pd.Da
     return conform(pd.DataFrame(rows, columns=names), FeatureParity)
 
 
-def _differences(spec: TableSpec, look: Look) -> tuple[np.ndarray, pd.DataFrame]:
+def wrong(spec: TableSpec, newest: pd.DataFrame, online: pd.DataFrame) -> np.ndarray:
+    """Which keys (boolean, in the order of the rows) have no online row, or one that differs."""
+    missing, different = _differences(spec, newest, online)
+    return missing | different.any(axis=1).to_numpy()
+
+
+def _differences(spec: TableSpec, newest: pd.DataFrame, online: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
     """Which keys have no online row, and per key and column whether the two differ, the time among them."""
     dtypes = dtypes_of(spec.model)
     time = spec.time_column or ""
-    stamps = pd.to_datetime(look.online[ONLINE_TIME], utc=True).dt.as_unit("us").reset_index(drop=True)
+    stamps = pd.to_datetime(online[ONLINE_TIME], utc=True).dt.as_unit("us").reset_index(drop=True)
     missing = stamps.isna().to_numpy()
-    whole = look.newest[time].reset_index(drop=True) + (spec.served.complete_after if spec.served else pd.Timedelta(0))
+    whole = newest[time].reset_index(drop=True) + (spec.served.complete_after if spec.served else pd.Timedelta(0))
     columns = {time: (whole.dt.floor("s") != stamps.dt.floor("s")).to_numpy()}  # Feast answers whole seconds
     for name in spec.features:
-        columns[name] = ~_same(look.newest[name], look.online[name], dtypes[name])
+        columns[name] = ~_same(newest[name], online[name], dtypes[name])
     return missing, pd.DataFrame(columns)
 
 

@@ -6,7 +6,7 @@ rows come from.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -35,6 +35,9 @@ class FeatureRows:
     """How old a row may be, inclusive; None or nothing: as old as it likes."""
     ahead: timedelta = NO_TIME
     """How long after the entity row's moment is looked: what is sought then lies AFTER that moment (a label)."""
+    until: datetime | None = None
+    """What lies ahead of a moment is looked for only where it has come by then; the newest row before it would be the
+    value of another, shorter time ahead."""
     complete_after: timedelta = NO_TIME
     """How much later than its time a row is whole, and may be looked up."""
     known_by_then: bool = False
@@ -101,6 +104,8 @@ def _newest_of(part: sa.FromClause, rows: FeatureRows, entities: sa.FromClause, 
         conditions.append(stamp >= last - seconds(rows.ttl))
     if rows.ahead:
         conditions.append(stamp > since)
+    if rows.until is not None:
+        conditions.append(at + seconds(rows.ahead) <= sa.literal(rows.until, sa.DateTime(timezone=True)))
     if rows.known_by_then and created is not None:
         conditions.append(created <= at)
     columns = [source.c[name].label(result) for name, result in rows.features.items()]

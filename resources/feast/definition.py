@@ -31,7 +31,8 @@ class Told:
     def serves(self, wanted: "Told") -> bool:
         """Whether the online store holds the columns that are wanted, for the rows that were pushed."""
         columns, _, _ = self.definition.partition(".")
-        return columns == wanted.definition.partition(".")[0] and self.online_store == wanted.online_store
+        is_same = columns == wanted.definition.partition(".")[0] and self.online_store == wanted.online_store
+        return self.is_registered and is_same  # Feast drops the online table of a view it is told to forget
 
 
 NOTHING = Told("", "", False)
@@ -53,13 +54,14 @@ def declared(declarations: str, spec: TableSpec) -> list[Any]:
 
 @cache
 def definition(declarations: str, spec: TableSpec) -> str:
-    """Digest of the view's columns, a dot, and digest of all that Feast is told."""
+    """Digest of what is served (table, columns, version), a dot, and digest of all that Feast is told."""
     from google.protobuf.json_format import MessageToDict
 
     objects = declared(declarations, spec)
     view = next(each for each in objects if type(each).__name__ == "FeatureView")
     columns = sorted((field.name, str(field.dtype)) for field in view.schema)  # Feast gives them in any order
-    meaning = repr([spec.served and (spec.served.view, spec.served.version), *columns])
+    served = spec.served and (spec.served.view, spec.served.version, spec.served.complete_after)
+    meaning = repr([spec.qualified, served, *columns])
     whole = [json.dumps(_lasting(MessageToDict(each.to_proto())), sort_keys=True).encode() for each in objects]
     return f"{_digest([meaning.encode()])}.{_digest(whole)}"
 

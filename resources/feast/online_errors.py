@@ -12,7 +12,14 @@ from contextlib import contextmanager
 
 import psycopg
 
-from resources.errors import ConfigurationError, CredentialsRejected, OnlineStoreUnavailable, TidemarkError
+from resources.errors import (
+    ConfigurationError,
+    ContractBroken,
+    CredentialsRejected,
+    OnlineStoreUnavailable,
+    OnlineTablesMissing,
+    TidemarkError,
+)
 from resources.timescale.resource import translation_of
 
 SETTING = "TIDEMARK_ONLINE_STORE_URL"
@@ -58,7 +65,7 @@ def _of_sqlite(error: sqlite3.DatabaseError, told: str, name: str) -> TidemarkEr
         if any(word in told for word in PASSING_SQLITE):
             return OnlineStoreUnavailable(f"the online store {name} does not answer: {told}")
         if "no such table" in told:
-            return OnlineStoreUnavailable(f"the online store {name} is new, and its tables are not there yet: {told}")
+            return OnlineTablesMissing(f"the online store {name} is new, and its tables are not there yet: {told}")
         return ConfigurationError(f"the online store {name} cannot be used: {told}; check TIDEMARK_HOME and its rights")
     if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
         return None
@@ -69,12 +76,14 @@ def _of_sqlite(error: sqlite3.DatabaseError, told: str, name: str) -> TidemarkEr
 
 def _of_postgres(error: psycopg.Error, told: str, name: str) -> TidemarkError | None:
     if error.sqlstate == "42P01":
-        return OnlineStoreUnavailable(f"the online store {name} is new, and its tables are not there yet: {told}")
+        return OnlineTablesMissing(f"the online store {name} is new, and its tables are not there yet: {told}")
     ours = translation_of(told, error.sqlstate)
     if isinstance(ours, CredentialsRejected):
         return CredentialsRejected(f"the online store {name} refused the user: check {SETTING} ({told})")
     if isinstance(ours, ConfigurationError):
         return ConfigurationError(f"the online store {name} does not exist: check {SETTING} ({told})")
+    if isinstance(ours, ContractBroken):
+        return None  # a value it cannot hold: trying again changes nothing
     if ours is not None or isinstance(error, psycopg.OperationalError):
         return OnlineStoreUnavailable(f"the online store {name} does not answer: {told}")
     return None

@@ -28,7 +28,8 @@ from feast.infra.online_stores.helpers import _mmh3
 from feast.infra.online_stores.postgres_online_store.postgres import PostgreSQLOnlineStore, PostgreSQLOnlineStoreConfig
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
-from feast.infra.utils.postgres.connection_utils import _get_conn as connect_postgres
+from feast.infra.utils.postgres.connection_utils import _get_conn_kwargs as connect_options
+from feast.infra.utils.postgres.connection_utils import _get_conninfo as connect_address
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.utils import make_tzaware
@@ -68,7 +69,7 @@ class NewestWinsSqliteOnlineStore(NewestWins, SqliteOnlineStore):
             path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")  # what a crash of the machine loses is pending or rebuilt
+            connection.execute("PRAGMA synchronous = FULL")  # the marks of what is written go when it is
             local.connection = connection
         found: sqlite3.Connection = local.connection
         return found
@@ -220,7 +221,7 @@ class NewestWinsPostgresOnlineStore(NewestWins, PostgreSQLOnlineStore):
         local = self.__dict__.setdefault("_local", threading.local())
         connection = getattr(local, "connection", None)
         if connection is None or connection.closed or not _answers(connection, idle_s=time.monotonic() - local.used_at):
-            connection = local.connection = connect_postgres(config.online_store)
+            connection = local.connection = _connected(config.online_store)
         connection.set_autocommit(autocommit)
         try:
             yield connection
@@ -254,6 +255,21 @@ class NewestWinsPostgresOnlineStore(NewestWins, PostgreSQLOnlineStore):
                 ).format(name=name, columns=columns, guard=guard)
             )
             connection.commit()
+
+
+def _connected(config: Any) -> psycopg.Connection[Any]:
+    """As Feast connects, but nobody waits for ever: whoever writes holds the view's lock."""
+    given = connect_options(config)
+    given["options"] = f"{given['options']} -c statement_timeout={ANSWER_TIMEOUT_S}s"
+    return psycopg.connect(
+        connect_address(config),
+        connect_timeout=CONNECT_TIMEOUT_S,
+        tcp_user_timeout=ANSWER_TIMEOUT_S * 1000,
+        keepalives_idle=30,
+        keepalives_interval=10,
+        keepalives_count=3,
+        **given,
+    )
 
 
 def _answers(connection: psycopg.Connection[Any], *, idle_s: float) -> bool:

@@ -43,13 +43,21 @@ def mark(transaction: Transaction, view: str, touched: pd.DataFrame, spec: Table
     transaction.execute(_marked(view, given))
 
 
-def mark_all(view: str, spec: TableSpec) -> sa.Executable:
-    """Marks every key of the table, and those that are marked already, whatever changed."""
-    keys = sa.select(*(sql.table_of(spec).c[name] for name in spec.entities)).distinct().subquery()
+def mark_all(view: str, spec: TableSpec, past: TableSpec | None = None) -> sa.Executable:
+    """Marks every key of the table, those that are marked already, and those of its history `past`, whatever changed:
+    an online store that was away may still have a key whose rows went meanwhile."""
+    tables = [sql.table_of(one) for one in (spec, past) if one]
+    keys = sa.union(*(sa.select(*(table.c[name] for name in spec.entities)) for table in tables)).subquery()
     marked = sa.select(FEATURE_PENDING.c.key).where(FEATURE_PENDING.c.view == view)
     found = sa.select(_key(keys, spec).label("key")).union(marked).subquery()
     whichever: sa.ColumnElement[object] = sa.cast(sa.null(), sa.DateTime(timezone=True))
     return _marked(view, sa.select(found.c.key, whichever.label("touched_until")))
+
+
+def is_marked(spec: TableSpec, rows: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Whether the key of a row (with the spec's entities) is marked."""
+    view = spec.served.view if spec.served else ""
+    return sa.exists().where(FEATURE_PENDING.c.view == view, FEATURE_PENDING.c.key == _key(rows, spec))
 
 
 def newest_version(view: str) -> sa.Select[Any]:

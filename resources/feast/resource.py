@@ -17,7 +17,7 @@ import pandas as pd
 import sqlalchemy as sa
 from pydantic import Field
 
-from resources.errors import ConfigurationError, TidemarkError
+from resources.errors import ConfigurationError, OnlineTablesMissing, TidemarkError
 from resources.feast import pending, serving, views
 from resources.feast.configuration import REGISTRY_SCHEMA, OnlineStore
 from resources.feast.definition import Told, declared, definition, told
@@ -26,6 +26,7 @@ from resources.feast.feature_store import configured_online_store, feature_store
 from resources.feast.online_errors import reaching
 from resources.feast.serving import Pushed
 from resources.timescale import sql
+from resources.timescale.history import history_of
 from resources.timescale.resource import TimescaleResource, translated_sqlalchemy
 from schemas.table_spec import TableSpec
 
@@ -84,8 +85,8 @@ class FeastResource(dg.ConfigurableResource):
                 if is_changed := (known := told(connection, view)) != wanted:
                     with reaching(wanted.online_store), translated_sqlalchemy():
                         store.apply([_project(store), *declared(self.declarations, spec)])
-                    if not known.serves(wanted) and sa.inspect(connection).has_table(spec.name, schema=spec.schema):
-                        connection.execute(pending.mark_all(view, spec))
+                    if not known.serves(wanted):
+                        _mark_all(connection, spec)
                     connection.execute(views.applied(view, wanted.definition, wanted.online_store))
         _refresh_once(store, wanted.definition)
         return not is_known and is_changed
@@ -121,8 +122,13 @@ class FeastResource(dg.ConfigurableResource):
         view = _view_of(spec)
         try:
             self.ensure_applied(spec)
-            name = self.online_store.name
-            pushed = serving.push(self.timescale, self.store, spec, online_name=name, progress=progress)
+            try:
+                pushed = self._push(spec, progress)
+            except OnlineTablesMissing:  # a file that was moved away, a database restored without them
+                with self.timescale.connect() as connection:
+                    connection.execute(views.forgotten(view))
+                self.ensure_applied(spec)
+                pushed = self._push(spec, progress)
         except Exception as error:
             # What failed must not be hidden by a database that is away.
             with contextlib.suppress(TidemarkError), self.timescale.connect() as connection:
@@ -132,10 +138,13 @@ class FeastResource(dg.ConfigurableResource):
             connection.execute(views.succeeded(view))
             return replace(pushed, pending=connection.execute(views.pending_keys(view)).scalar_one())
 
+    def _push(self, spec: TableSpec, progress: Callable[[int], object]) -> Pushed:
+        return serving.push(self.timescale, self.store, spec, online_name=self.online_store.name, progress=progress)
+
     def mark_all(self, spec: TableSpec) -> None:
         """Marks every key of the table to be served again: the online store lost them."""
         with self.timescale.connect() as connection:
-            connection.execute(pending.mark_all(_view_of(spec), spec))
+            _mark_all(connection, spec)
 
     def states(self) -> list[views.ViewState]:
         """The views that have marks or failures."""
@@ -203,6 +212,17 @@ def _project(store: "FeatureStore") -> Any:
     from feast import Project
 
     return Project(name=store.project, description=store.config.project_description or "")
+
+
+def _mark_all(connection: sa.Connection, spec: TableSpec) -> None:
+    """Marks every key that the table has, or had."""
+    inspector = sa.inspect(connection)
+    if not inspector.has_table(spec.name, schema=spec.schema):
+        return
+    past = history_of(spec) if spec.keeps_history else None
+    if past and not inspector.has_table(past.name, schema=past.schema):
+        past = None
+    connection.execute(pending.mark_all(_view_of(spec), spec, past))
 
 
 def _refresh_once(store: "FeatureStore", definition: str) -> None:

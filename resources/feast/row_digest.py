@@ -76,7 +76,8 @@ def _bytes(column: pa.ChunkedArray, kind: str) -> bytes:
     mask = valid.to_numpy(zero_copy_only=False).astype(bool)
     held["valid"] = mask
     plain = column if kind == "float" else column.cast(pa.int64())
-    held["value"][mask] = plain.filter(valid).to_numpy()
+    values = plain.filter(valid).to_numpy()
+    held["value"][mask] = values + 0.0 if kind == "float" else values  # -0.0 is the same value as 0.0
     return held.tobytes()
 
 

@@ -25,7 +25,7 @@ from schemas.window import ONE_DAY
 
 FEATURES = "features"
 SETS = sa.table(
-    "feature_sets", *map(sa.column, ("day", "feature_set", "view", "members")), schema=FEATURES
+    "feature_sets", *map(sa.column, ("day", "feature_set", "view", "members", "known_at")), schema=FEATURES
 )  # fmt: skip
 SCALING = sa.table(
     "feature_scaling",
@@ -76,7 +76,10 @@ def members_of(timescale: TimescaleResource, feature_set: str, as_of: datetime) 
         ConfigurationError: there is no such set.
     """
     _require(timescale, SETS, "feature_sets", f"feature set {feature_set!r}")
-    known = SETS.c.day <= sa.literal(as_of - ONE_DAY, sa.DateTime(timezone=True))
+    known = sa.and_(
+        SETS.c.day <= sa.literal(as_of - ONE_DAY, sa.DateTime(timezone=True)),
+        SETS.c.known_at <= sa.literal(as_of, sa.DateTime(timezone=True)),
+    )
     newest = (
         sa.select(SETS.c.day, SETS.c.view, SETS.c.members)
         .where(SETS.c.feature_set == feature_set, known)

@@ -147,6 +147,7 @@ def _looked_up(
             created=spec.known_at,
             ttl=ttl,
             ahead=ahead,
+            until=recipe.as_of if ahead else None,
             complete_after=spec.served.complete_after if spec.served else timedelta(0),
         )
 

@@ -94,6 +94,11 @@ def applied(view: str, definition: str, online_store: str) -> sa.Executable:
     return statement.on_conflict_do_update(index_elements=["view"], set_=fresh)
 
 
+def forgotten(view: str) -> sa.Executable:
+    """Notes that no online store is filled with the view: Feast is told of it anew, and all of its keys are served."""
+    return sa.update(FEATURE_VIEWS).where(FEATURE_VIEWS.c.view == view).values(online_store="")
+
+
 def failed(view: str, error: str) -> sa.Executable:
     """Notes one more failure in a row: the next attempt waits 30 s, then twice as long each time, at most an hour."""
     told = storable(error)[:LONGEST_ERROR]

@@ -87,16 +87,11 @@ def keep(
         transaction.copy(sql.table_of(history_of(spec)), pa.concat_tables(noted))
 
 
-def as_known(spec: TableSpec, instant: datetime) -> sa.Subquery:
-    """The table's rows as they were at `instant` (aware), but for those known only after it: its columns.
+def versions(spec: TableSpec, instant: datetime, later: sa.FromClause | None = None) -> tuple[sa.Select, sa.Select]:
+    """The table's rows as they were at `instant` (aware), but for those known only after it: its columns, in two parts
+    that share no key, rows that are still the same and rows that have changed since.
 
     Of each key, the earliest change after the instant tells what there was; where there is none, the row of today.
-    """
-    return sa.union_all(*versions(spec, instant)).subquery(spec.name)
-
-
-def versions(spec: TableSpec, instant: datetime, later: sa.FromClause | None = None) -> tuple[sa.Select, sa.Select]:
-    """`as_known` in its two parts, which share no key: rows that are still the same, rows that have changed since.
 
     `later` is the result of `later_than`, where it was put somewhere.
     """

@@ -141,7 +141,8 @@ def translated_sqlalchemy() -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
-        if (translation := translation_of(str(error.orig), getattr(error.orig, "pgcode", None))) is None:
+        state = getattr(error.orig, "pgcode", None) or getattr(error.orig, "sqlstate", None)  # psycopg2 or psycopg 3
+        if (translation := translation_of(str(error.orig), state)) is None:
             raise
         raise translation from error.orig
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from resources.errors import ContractBroken
 from resources.timescale import sql
 from resources.timescale.capabilities import read_capabilities
-from resources.timescale.history import as_known, history_of, keep, later_than, versions
+from resources.timescale.history import history_of, keep, later_than, versions
 from resources.timescale.io_manager import TimescaleIOManager, Written
 from resources.timescale.resource import TimescaleResource, Transaction
 from resources.timescale.slices import BatchWrite, SliceStream
@@ -98,7 +98,7 @@ class Stage:
 
     def at(self, instant: datetime) -> list[tuple[Any, ...]]:
         with self.timescale.connect() as connection:
-            return rows_of(connection.execute(sa.select(as_known(LEVELS, instant))))
+            return rows_of(connection.execute(sa.select(sa.union_all(*versions(LEVELS, instant)).subquery())))
 
 
 def rows_of(result: Any) -> list[tuple[Any, ...]]:
@@ -205,7 +205,7 @@ def test_the_past_of_a_table_that_grows_a_column_goes_on(stage: Stage) -> None:
     rows = conform(levels({("a", 1, 0): 2.0}).assign(depth=4.0), Wider)
     assert stage.write(rows, manager=WiderIOManager)
     with stage.timescale.connect() as connection:
-        (row,) = connection.execute(sa.select(as_known(wider, asked))).mappings()
+        (row,) = connection.execute(sa.select(sa.union_all(*versions(wider, asked)).subquery())).mappings()
         assert (row["level"], row["depth"]) == (1.0, None)
 
 

@@ -286,12 +286,14 @@ def test_a_feature_set_is_read_from_its_table(stage: Stage, capsys: pytest.Captu
         sa.MetaData(),
         sa.Column("day", sa.DateTime(timezone=True)),
         *(sa.Column(name, sa.Text) for name in ("feature_set", "view", "members")),
+        sa.Column("known_at", sa.DateTime(timezone=True)),
         schema="features",
     )
     with stage.timescale.connect() as connection:
         table.create(connection)
         for day, members in ((0, ["aqi"]), (1, ["pm25_ugm3", f"{VIEW}:aqi"])):
-            row = {"day": FIRST + timedelta(days=day), "feature_set": "compact", "view": VIEW}
+            at = FIRST + timedelta(days=day)
+            row = {"day": at, "known_at": at, "feature_set": "compact", "view": VIEW}
             connection.execute(sa.insert(table).values(**row, members=json.dumps(members)))
     assert stage.run(*arguments) == 0
     assert pq.read_schema(out).names == ["location_id", "event_timestamp", "pm25_ugm3", "aqi"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from assets_pkg.features.examples import Split, informative
+from assets_pkg.features.examples import Split, halved, informative
 from assets_pkg.features.feature_sets import MOST_SETS, OBJECTIVES, costs_of, set_name, sets_of
 from assets_pkg.features.importance import Effort, ready
 from assets_pkg.features.models import judged, one_thread
