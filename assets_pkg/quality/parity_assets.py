@@ -4,7 +4,7 @@ Belongs here: when is looked, at what, and what happens where the two differ. Do
 (`parity.py`), the cure (`resources/feast/`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -45,22 +45,27 @@ def feature_parity(
 
     Where the two differ the whole view is marked to be written again, which the sensor `feature_serving` sees to.
     """
-    now = datetime.now(UTC)
-    if now.date() not in Window(context.partition_time_window.start, context.partition_time_window.end).days():
-        raise ConfigurationError(
-            f"what is served can only be looked at now: materialise the partition of today, {now:%Y-%m-%d} (UTC)"
+
+    def writes() -> Iterator[SliceWrite]:
+        now = datetime.now(UTC)
+        today = now.date()
+        if today not in Window(context.partition_time_window.start, context.partition_time_window.end).days():
+            raise ConfigurationError(
+                f"what is served can only be looked at now: materialise the partition of today, {today} (UTC)"
+            )
+        rows = _looked_at(context, timescale, feast, now)
+        yield SliceWrite(rows=rows, window=Window.of_days(today, today))
+        context.add_asset_metadata(
+            {
+                "keys_sampled": int(rows["keys_sampled"].sum()),
+                "keys_different": int(rows["keys_different"].sum()),
+                "keys_missing": int(rows["keys_missing"].sum()),
+                "views": dg.MetadataValue.md(_table(rows)),
+            },
+            partition_key=today.isoformat(),
         )
-    rows = _looked_at(context, timescale, feast, now)
-    context.add_asset_metadata(
-        {
-            "keys_sampled": int(rows["keys_sampled"].sum()),
-            "keys_different": int(rows["keys_different"].sum()),
-            "keys_missing": int(rows["keys_missing"].sum()),
-            "views": dg.MetadataValue.md(_table(rows)),
-        },
-        partition_key=f"{now:%Y-%m-%d}",
-    )
-    return SliceStream([SliceWrite(rows=rows, window=Window.of_days(now.date(), now.date()))])
+
+    return SliceStream(writes())
 
 
 def _looked_at(

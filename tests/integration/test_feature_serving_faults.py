@@ -5,9 +5,11 @@ Whatever happens, the table and its ledger are whole, and in the end what is ser
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -143,6 +145,35 @@ def test_a_flushed_store_is_rebuilt_from_the_tables(cached: Serving, cache: Redi
     assert rebuild(chosen, [VIEW]) == 0
     cached.assert_online_is_offline()
     assert cached.pending() == {}
+
+
+def test_a_store_that_lost_its_tables_is_told_of_them_and_filled_again(serving: Serving, tmp_path: Path) -> None:
+    serving.sell({(key, DAY): 1.0 for key in (TEA, SALT)})
+    with closing(sqlite3.connect(tmp_path / "feast_online.db")) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            connection.execute(f'DROP TABLE "{name}"')
+        connection.commit()
+    serving.sell({(TEA, DAY): 2.0, (SALT, DAY): 1.0})
+    assert serving.served((TEA, SALT)) == {TEA: 2.0, SALT: 1.0}
+    assert serving.pending() == {}
+
+
+def test_a_view_that_feast_was_told_to_forget_is_served_whole_again(serving: Serving) -> None:
+    serving.sell({(key, DAY): 1.0 for key in (TEA, SALT)})
+    store = serving.feast.store
+    store.apply([], objects_to_delete=[store.get_feature_view(VIEW)], partial=False)
+    serving.sell({(TEA, DAY): 2.0, (SALT, DAY): 1.0})
+    assert serving.served((TEA, SALT)) == {TEA: 2.0, SALT: 1.0}
+
+
+def test_a_key_whose_rows_went_while_its_store_was_away_is_null_there(
+    serving: Serving, cache: RedisServer, tmp_path: Path
+) -> None:
+    serving.sell({(TEA, DAY): 1.0, (SALT, DAY): 1.0})
+    elsewhere = Serving(serving.timescale.database_url, tmp_path, cache.url())
+    elsewhere.sell({(TEA, DAY): 1.0})
+    serving.sell({(TEA, DAY): 3.0})
+    assert serving.served((TEA, SALT)) == {TEA: 3.0, SALT: None}
 
 
 def test_another_store_is_filled_with_every_key(serving: Serving, cache: RedisServer, tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ def test_the_life_of_a_stack(project: Path, home: Path) -> None:
                 assert stack.url == url
                 assert stack.process is None
             assert launcher.poll() is None
-            assert statuses(home)[-1] == "STARTED"
+            wait_for(lambda: statuses(home)[-1] == "STARTED")  # what a run says of itself is stored a little later
 
             launcher.terminate()
             assert launcher.wait(timeout=PATIENCE_S) == 0

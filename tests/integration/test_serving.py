@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,18 +63,24 @@ def feast(embedded: server.EmbeddedServer, tmp_path_factory: pytest.TempPathFact
     return resource
 
 
-@pytest.fixture(scope="module")
-def served(feast: FeastResource) -> Iterator[Served]:
+@contextmanager
+def running(feast: FeastResource) -> Iterator[Served]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    running = uvicorn.Server(uvicorn.Config(build_app(feast, TOKEN), host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=running.run, daemon=True)
+    web = uvicorn.Server(uvicorn.Config(build_app(feast, TOKEN), host="127.0.0.1", port=port, log_level="error"))
+    thread = threading.Thread(target=web.run, daemon=True)
     thread.start()
-    while not running.started:
+    while not web.started:
         time.sleep(0.05)
     yield Served(f"http://127.0.0.1:{port}")
-    running.should_exit = True
+    web.should_exit = True
     thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def served(feast: FeastResource) -> Iterator[Served]:
+    with running(feast) as one:
+        yield one
 
 
 def question(**changes: Any) -> dict[str, Any]:
@@ -162,6 +169,20 @@ def test_a_body_has_a_length_and_a_limit(served: Served) -> None:
     assert requests.post(url, headers=headers, data=b" " * (MOST_BYTES + 1), timeout=30).status_code == 413
     assert requests.post(url, headers=headers, data=iter([b"{}"]), timeout=30).status_code == 411
     assert requests.post(url, headers=headers, data=b"{", timeout=30).status_code == 422
+
+
+def test_what_feasts_own_client_sends_is_understood(served: Served) -> None:
+    sent = question(full_feature_names=False, include_feature_view_version_metadata=False)
+    assert answered(served.ask(sent))["aqi"]["values"] == [7, None, None]
+
+
+def test_a_store_that_is_away_is_told_as_that_and_by_no_name(feast: FeastResource) -> None:
+    away = FeastResource(timescale=feast.timescale, online_store_url="redis://:hunter2@127.0.0.1:1/0", home=feast.home)
+    with running(away) as server_without_store:
+        answer = server_without_store.ask(question())
+    assert answer.status_code == 503
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert "hunter2" not in answer.text and "127.0.0.1" not in answer.text
 
 
 def test_an_app_without_a_token_is_not_built(feast: FeastResource) -> None:

@@ -68,6 +68,20 @@ def test_days_that_were_never_read_when_nothing_of_them_could_be_late_are_asked_
     assert asked(tick(graph)) == {(TODAY - 4 * DAY, TODAY): tuple(sorted(TABLES))}
 
 
+def test_a_day_that_failed_is_asked_for_again_though_later_ones_succeeded(graph: Graph) -> None:
+    for table in TABLES:
+        for ago in (9, 8, 5, 4, 3, 2):
+            enter(graph, table, TODAY - ago * DAY, NOW)
+    assert asked(tick(graph)) == {(TODAY - 7 * DAY, TODAY): tuple(sorted(TABLES))}
+
+
+def test_a_gap_long_ago_is_a_backfills_matter(graph: Graph) -> None:
+    for table in TABLES:
+        for ago in (60, 59, 3, 2):
+            enter(graph, table, TODAY - ago * DAY, NOW)
+    assert asked(tick(graph)) == {(TODAY - DAY, TODAY): tuple(sorted(TABLES))}
+
+
 def test_tables_that_are_settled_until_different_days_have_runs_of_their_own(graph: Graph) -> None:
     enter(graph, USERS, TODAY - 3 * DAY, NOW)
     assert asked(tick(graph)) == {(TODAY - 2 * DAY, TODAY): (USERS,), (TODAY - DAY, TODAY): REST}

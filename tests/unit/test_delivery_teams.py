@@ -125,6 +125,7 @@ def act(user: str, task: str | None, **row: Any) -> dict[str, Any]:
         ([{}], [act("ann", "t0"), act("cid", "t0"), act("cid", "t0")], 1),
         ([{"status": "in_progress", "assignees": "ann"}], [act("ben", "t0")], 1),
         ([{}, {}], [act("ann", "t0"), act("ben", "t1")], 0),
+        ([{"status": "cancelled"}], [act("ann", "t0"), act("ben", "t0")], 0),
         ([{}], [act("ann", None), act("ben", None)], 0),
         ([{}], [act("ann", "t9"), act("ben", "t9")], 0),
         ([{}], [act("ann", "t0"), act("old", "t0"), act("nobody", "t0")], 0),

@@ -62,6 +62,17 @@ def test_every_record_comes_once(style: str, count: int, asked: int, most: int) 
     assert got == rows
 
 
+@pytest.mark.parametrize("document", [{"data": [1, 2]}, {"meta": {"cursor": 2}}, {"meta": None}])
+def test_a_full_first_page_that_tells_of_no_next_one_is_refused(document: dict[str, Any]) -> None:
+    extract = Extract(name="things", batch_size=2)
+    ask = first(BY["cursor"], extract)
+    with pytest.raises(UnexpectedAnswer, match=r"no next cursor at meta\.next"):
+        following(BY["cursor"], ask, document=document, records=[1, 2], link=None, url=URL)
+    assert following(BY["cursor"], ask, document=document, records=[1], link=None, url=URL) is None
+    told = {"meta": {"next": None}}
+    assert following(BY["cursor"], ask, document=told, records=[1, 2], link=None, url=URL) is None
+
+
 def test_a_window_is_asked_for_where_the_endpoint_can_narrow() -> None:
     at = datetime(2026, 11, 20, 12, tzinfo=UTC)
     pages = replace(BY["page"], since_parameter="from", until_parameter="to")

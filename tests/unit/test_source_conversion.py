@@ -175,6 +175,11 @@ def test_truth_is_not_guessed(value: object) -> None:
         ("interval", "string"),
         ("jsonb", "string"),
         ("boolean", "boolean"),
+        ("integer[]", "string"),
+        ("boolean[]", "string"),
+        ("numeric(10,2)[]", "string"),
+        ("int4range", "string"),
+        ("daterange", "string"),
         ("", "string"),
     ],
 )

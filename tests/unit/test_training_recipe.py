@@ -76,7 +76,7 @@ def by_hand(rows: list[dict[str, Any]]) -> str:
             elif kind == "text":
                 data += b"\1" + struct.pack("<q", len(value.encode())) + value.encode()
             elif kind == "float":
-                data += b"\1" + struct.pack("<d", value)
+                data += b"\1" + struct.pack("<d", value + 0.0)
             elif kind == "instant":
                 data += b"\1" + struct.pack(
                     "<q", (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
@@ -97,7 +97,6 @@ def test_the_digest_is_of_the_values_however_they_are_cut(rows: list[dict[str, A
     "other",
     [
         pa.table({"x": [0.0, 1.0, None]}),
-        pa.table({"x": [-0.0, 1.0]}),
         pa.table({"x": [0.0, 1.0000000000000002]}),
         pa.table({"x": [1.0, 0.0]}),
         pa.table({"y": [0.0, 1.0]}),
@@ -109,7 +108,8 @@ def test_the_digest_tells_every_difference(other: pa.Table) -> None:
     assert digest(pa.table({"x": [0.0, 1.0]})) != digest(other)
 
 
-def test_widths_and_the_sign_of_nan_are_no_difference() -> None:
+def test_widths_and_the_signs_of_nan_and_zero_are_no_difference() -> None:
+    assert digest(pa.table({"x": [0.0, 1.0]})) == digest(pa.table({"x": [-0.0, 1.0]}))
     wide = pa.table({"x": pa.array([0.5, None]), "n": pa.array([1, None], pa.int64())})
     narrow = pa.table({"x": pa.array([0.5, float("nan")], pa.float32()), "n": pa.array([1, None], pa.int8())})
     assert digest(wide) == digest(narrow)
