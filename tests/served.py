@@ -179,7 +179,8 @@ class Serving:
 
     def push_by_feast(self, rows: pd.DataFrame) -> None:
         """Writes the rows online as Feast's own `push` does."""
-        self.feast.store.write_to_online_store(self._view, rows)
+        delay = self.spec.served.complete_after if self.spec.served else timedelta(0)
+        self.feast.store.write_to_online_store(self._view, rows.assign(event_timestamp=rows["datetime_utc"] + delay))
 
     def materialize_by_feast(self, first: date, last: date) -> None:
         """Feast's own `materialize` of the rows from one midnight to another."""

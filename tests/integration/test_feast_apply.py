@@ -105,6 +105,7 @@ class Stage:
         found = self.tables()
         del found["feast_metadata"]
         found["managed_infra"] = [row[-1:] for row in found["managed_infra"]]
+        found["projects"] = [row[:2] for row in found["projects"]]
         return found
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
@@ -158,7 +159,7 @@ def _fill(url: str, rows: Any) -> None:
 
 
 def test_apply_registers_the_table_in_feasts_own_schema(stage: Stage) -> None:
-    assert "Created feature view air_quality_hourly" in stage.printed
+    assert "Deploying infrastructure for air_quality_hourly" in stage.printed
     assert "air_quality_hourly" in stage.run("feature-views", "list")
     views = {row[0] for row in stage.tables()["feature_views"]}
     assert views == {spec.served.view for spec in TABLES.values() if spec.served}

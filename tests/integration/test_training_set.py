@@ -264,19 +264,6 @@ def test_numbers_are_scaled_by_the_version_that_was_known_and_so_again(
     assert stage.build("newer", *ON_GRID, "--missing", "impute")[1]["recipe"]["scaling"][VIEW]["version"] == "v2"
 
 
-def test_a_label_is_the_value_of_its_own_time_ahead_and_null_where_that_is_still_to_come(stage: Stage) -> None:
-    last = FIRST + timedelta(days=DAYS - 1)
-    moments = stage.folder / "moments.csv"
-    moments.write_text(f"location_id,event_timestamp\n1,{last.isoformat()}\n")
-    as_of = (last + timedelta(hours=23)).isoformat()
-    label = ("--label", f"{VIEW}:aqi@+12h", "--label", f"{VIEW}:aqi@+24h")
-    made_then, _ = stage.build("then", "--entities", str(moments), *label, "--as-of", as_of)
-    near, far = (name for name in made_then if name.startswith("label"))
-    made_now, _ = stage.build("now", "--entities", str(moments), *label)
-    assert made_then[far].isna().all()
-    assert made_then[near].equals(made_now[near])
-
-
 def test_missing_features_are_dropped_or_zero_or_kept(stage: Stage) -> None:
     kept, _ = stage.build("kept", *ON_GRID)
     dropped, recipe = stage.build("dropped", *ON_GRID, "--missing", "drop")
