@@ -22,10 +22,10 @@ from schemas.file_tables import tables_of
 from tests.file_graph import FileGraph
 from tests.written_sales import loaded, sale, staged, written
 
-PATIENCE_S = 240
+PATIENCE_S = 540
 REFUSED = written([sale(90), sale(91)])
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1500)
 
 
 class Running(NamedTuple):

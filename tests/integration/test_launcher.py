@@ -27,8 +27,8 @@ from resources.timescale.server import EmbeddedServer, ensure_databases, lease
 from resources.wiring import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"), pytest.mark.timeout(900)]
-PATIENCE_S = 300
+pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"), pytest.mark.timeout(1500)]
+PATIENCE_S = 480
 
 DEFINITIONS = """
 import os, time
