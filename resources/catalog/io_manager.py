@@ -12,7 +12,6 @@ from datetime import UTC, date, datetime
 import dagster as dg
 import pandas as pd
 import sqlalchemy as sa
-from pydantic import PrivateAttr
 
 from resources.catalog import dirty_days, file_loads, ledger, runs, sources
 from resources.catalog.accounts import REJECT_COLUMNS, accounts_of, entries_of, moved, rejected
@@ -51,7 +50,6 @@ class LedgerIOManager(TimescaleIOManager):
     """TimescaleIOManager with ledger, quarantine and dirty days; it knows the product's tables by their asset keys."""
 
     timescale: dg.ResourceDependency[TimescaleResource]
-    _seen: dict[tuple[str, str], "_Seen"] = PrivateAttr(default_factory=dict)
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """As `TimescaleIOManager.handle_output`; the catalog is told of the run, whether it succeeds or not."""
@@ -62,7 +60,7 @@ class LedgerIOManager(TimescaleIOManager):
             error = str(failure)
             raise
         finally:
-            self._seen.pop(_step(context), None)
+            _SEEN.pop(_step(context), None)
             self._note_run(context, started_at, error)
 
     def _note_run(self, context: dg.OutputContext, started_at: datetime, error: str | None) -> None:
@@ -105,11 +103,11 @@ class LedgerIOManager(TimescaleIOManager):
     def before_read(self, context: dg.InputContext, spec: TableSpec) -> None:
         """Notes which versions of the consumer's dirty days this run will have answered."""
         consumer, step, attempt = _consumer(context), _step(context), context.step_context.previous_attempt_count
-        noted = self._seen.get(step)
+        noted = _SEEN.get(step)
         if consumer and (noted is None or noted.attempt != attempt):
             with self.timescale.connect() as connection:
                 marks = dirty_days.marks_of(connection, [consumer])
-            self._seen[step] = _Seen(attempt, {mark.day: mark.version for mark in marks})
+            _SEEN[step] = _Seen(attempt, {mark.day: mark.version for mark in marks})
 
     def gate(self, context: dg.OutputContext, write: SliceWrite, spec: TableSpec) -> SliceWrite:
         """Puts aside the rows that break the model; a frame that breaks it as a whole is refused."""
@@ -180,7 +178,7 @@ class LedgerIOManager(TimescaleIOManager):
 
     def _answered(self, context: dg.OutputContext, days: tuple[date, ...] | None) -> dict[date, int]:
         """The versions this attempt saw before it read, of the days it writes (None: all)."""
-        seen = self._seen.get(_step(context))
+        seen = _SEEN.get(_step(context))
         marks = seen.versions if seen else {}
         return {day: version for day, version in marks.items() if days is None or day in days}
 
@@ -191,6 +189,11 @@ class _Seen:
 
     attempt: int
     versions: Mapping[date, int]
+
+
+_SEEN: dict[tuple[str, str], _Seen] = {}
+"""By run and step. Of the process and not of an IO manager: an input is loaded by the one that wrote it, the output is
+written by the step's own, and the two may be different ones."""
 
 
 def _debts(write: LedgerWrite, scope: Scope, run_id: str) -> list[sa.Executable]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -17,6 +18,8 @@ from assets_pkg.runs import asset_key, range_tags
 from resources.catalog.io_manager import LedgerIOManager
 from resources.catalog.resource import CatalogResource
 from resources.catalog.schema import CatalogedTimescale
+from resources.feast.io_manager import FeastIOManager
+from resources.feast.resource import FeastResource
 from resources.timescale import sql
 from resources.timescale.slices import SliceStream, SliceWrite, TableReader
 from resources.timescale.table_slice import TableSlice
@@ -39,8 +42,9 @@ ALL = [*(spec.qualified for spec in STAGING), *FEATURES]
 class Delivery:
     """The dataset's assets on one database; staging holds what `rows` says at the time of a run."""
 
-    def __init__(self, url: str, instance: dg.DagsterInstance) -> None:
+    def __init__(self, url: str, instance: dg.DagsterInstance, home: Path) -> None:
         self.timescale = CatalogedTimescale(database_url=url)
+        feast = FeastResource(timescale=self.timescale, home=str(home))
         self.catalog = CatalogResource(timescale=self.timescale)
         self.instance = instance
         self.rows = snapshots()
@@ -51,6 +55,7 @@ class Delivery:
                 "timescale": self.timescale,
                 "catalog": self.catalog,
                 "io_manager": LedgerIOManager(timescale=self.timescale),
+                "feast_io_manager": FeastIOManager(timescale=self.timescale, feast=feast),
             },
             executor=dg.in_process_executor,
         )
@@ -117,10 +122,10 @@ def assert_same(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) ->
 
 
 @pytest.fixture(scope="module")
-def staged(module_postgres_url: str) -> Iterator[Delivery]:
+def staged(module_postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Delivery]:
     """Staging of the days, and the activities of the weeks before."""
     with dg.DagsterInstance.ephemeral() as instance:
-        delivery = Delivery(module_postgres_url, instance)
+        delivery = Delivery(module_postgres_url, instance, tmp_path_factory.mktemp("delivery"))
         delivery.run(tables=[spec.qualified for spec in STAGING])
         delivery.run(FIRST - 40 * ONE_DAY, FIRST - ONE_DAY, tables=["staging.delivery_activities"])
         yield delivery
