@@ -7,7 +7,13 @@ import psycopg
 import pytest
 import redis
 
-from resources.errors import ConfigurationError, CredentialsRejected, OnlineStoreUnavailable, TidemarkError
+from resources.errors import (
+    ConfigurationError,
+    CredentialsRejected,
+    OnlineStoreUnavailable,
+    OnlineTablesMissing,
+    TidemarkError,
+)
 from resources.feast.online_errors import reaching
 from resources.feast.views import ViewState, due
 
@@ -37,7 +43,7 @@ NOW = datetime(2025, 3, 1, tzinfo=UTC)
         (psycopg.OperationalError('password authentication failed for user "u"'), CredentialsRejected),
         (psycopg.errors.InsufficientPrivilege("permission denied for schema"), CredentialsRejected),
         (psycopg.OperationalError('database "x" does not exist'), ConfigurationError),
-        (psycopg.errors.UndefinedTable("relation does not exist"), OnlineStoreUnavailable),
+        (psycopg.errors.UndefinedTable("relation does not exist"), OnlineTablesMissing),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else f"{type(value).__name__}: {value}",
 )
