@@ -51,14 +51,14 @@ def graph(postgres_url: str, tmp_path: Path) -> Iterator[Graph]:
 def test_an_update_that_arrives_while_downstream_runs_is_not_lost(
     graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    has_read, may_write = threading.Barrier(2, timeout=60), threading.Event()
+    has_read, may_write = threading.Barrier(2, timeout=300), threading.Event()
     clean = timeseries.clean
 
     def held(*arguments: object) -> object:
         cleaned = clean(*arguments)
         if threading.current_thread() is not threading.main_thread():
             has_read.wait()
-            may_write.wait(60)
+            may_write.wait(300)
         return cleaned
 
     monkeypatch.setattr(timeseries, "clean", held)
