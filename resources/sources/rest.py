@@ -10,7 +10,7 @@ may be tried again; rows that come twice are duplicates.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -123,6 +123,7 @@ class RestSource(Source):
             _require_no_shift(ask, before, records, extract.key, answer.url)
             fresh = records[ask.overlap :]
             _require_new(fresh, seen, answer.url)
+            _require_keys(fresh, known, extract, answer.url)
             yield from _batches(fresh, extract, len(answer.body), known)
             opening = opening or records
             before = records
@@ -256,6 +257,17 @@ def _require_new(records: Sequence[Any], seen: set[bytes], url: str) -> None:
     if digest in seen:
         raise UnexpectedAnswer(f"{url} is a page that came before: check how its pages are declared")
     seen.add(digest)
+
+
+def _require_keys(records: Sequence[Any], known: Mapping[str, str], extract: Extract, url: str) -> None:
+    """One record without its key is put aside; a page of which no record has it is of another shape."""
+    held = {name for record in records if isinstance(record, dict) for name in record}
+    lost = [name for name in dict.fromkeys((*extract.key, extract.changed_at)) if name in known and name not in held]
+    if len(records) > 1 and lost:
+        raise UnexpectedAnswer(
+            f"{url}: none of its {len(records)} records has {', '.join(map(str, lost))}, those of the pages before had "
+            "it: the API changed while it was read; check the endpoint, and read again"
+        )
 
 
 def _require_same_start(before: Sequence[Any], now: Sequence[Any], key: Sequence[str], address: str) -> None:

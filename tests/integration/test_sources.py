@@ -461,6 +461,16 @@ def test_records_that_are_no_objects_are_put_aside(catalog: CatalogedTimescale) 
     assert list(rejects["rule"]) == ["record: no object"] * 3
 
 
+def test_a_record_without_its_key_on_a_page_of_its_own_is_put_aside(catalog: CatalogedTimescale) -> None:
+    """What the API holds at its end decides nothing about the table's shape, and blocks nothing for ever."""
+    with closing(RestStand("cursor")) as api:
+        api.put([thing(n) for n in range(201)])
+        assert api.rows is not None
+        del api.rows[200]["id"]
+        rows, rejects = taken(Reader(api, catalog).read())
+    assert (len(rows), list(rejects["rule"])) == (200, ["null: thing_id"])
+
+
 def test_the_budget_is_asked_before_every_request(catalog: CatalogedTimescale) -> None:
     acquired: list[int] = []
 
