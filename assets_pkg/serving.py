@@ -11,7 +11,8 @@ import dagster as dg
 from assets_pkg.runs import places, under_way
 from resources.errors import TidemarkError, TransientError
 from resources.feast.resource import FeastResource
-from resources.feast.views import due, served_specs
+from resources.feast.views import due
+from schemas.tables import SERVED
 
 SERVE_EVERY_S = 15
 MOST_TOLD = 3
@@ -23,7 +24,7 @@ def serve_pending(context: dg.OpExecutionContext, feast: FeastResource) -> None:
     that was killed, or that found the store away. A view that fails does not keep the others."""
     failures = {}
     for state in due(feast.states(), datetime.now(UTC)):
-        spec = served_specs().get(state.view)
+        spec = SERVED.get(state.view)
         if spec is None:
             context.log.info(f"{state.view} is served no more: its {state.pending} mark(s) are left")
             continue
@@ -63,7 +64,7 @@ def build_serving_sensor() -> dg.SensorDefinition:
             states = feast.states()
         except TransientError as error:
             return dg.SkipReason(f"the catalog does not answer: {error}")
-        waiting = [one for one in due(states, now) if one.view in served_specs()]
+        waiting = [one for one in due(states, now) if one.view in SERVED]
         if not waiting:
             pending = sum(one.pending for one in states)
             return dg.SkipReason(f"{pending} key(s) wait for their next attempt" if pending else "nothing is pending")

@@ -125,10 +125,10 @@ class Ours:
         assert done.success
 
 
-def rows_of(keys: int, days: int, seed: int) -> pd.DataFrame:
-    """Hourly rows of `days` days."""
+def rows_of(keys: int, hours_each: int, seed: int) -> pd.DataFrame:
+    """Rows of `hours_each` hours per key."""
     random = np.random.default_rng(seed)
-    hours = pd.date_range(FIRST, periods=24 * days, freq="h", tz="UTC", unit="us")
+    hours = pd.date_range(FIRST, periods=hours_each, freq="h", tz="UTC", unit="us")
     count = keys * len(hours)
     frame = {
         "key": np.repeat(np.arange(1, keys + 1), len(hours)),
@@ -212,9 +212,9 @@ def materialize(store: Any, days: int) -> float:
 def compare(kind: str, keys: int, days: int, cache: RedisServer | None) -> Iterator[list[str]]:
     """Lines of the table: one day, then all days, on a database and an online store of their own."""
     with workplace(kind, cache) as (ours, home):
-        ours.write(rows_of(2, 1, 0), 1)  # warm: imports, registry, tables
+        ours.write(rows_of(2, 24, 0), 1)  # warm: imports, registry, tables
         for count in (1, days):
-            rows = rows_of(keys, count, count)
+            rows = rows_of(keys, 24 * count, count)
             with timed_pushes() as pushes:
                 mine = seconds(lambda rows=rows, count=count: ours.write(rows, count))
                 again = seconds(lambda rows=rows, count=count: ours.write(rows, count))
@@ -259,10 +259,10 @@ def many(kind: str, keys: int) -> dict[str, float]:
             ensure(connection, BENCH, read_capabilities(connection))
         piece = 100_000
         for first in range(0, keys, piece):
-            rows = rows_of(piece, 1, first).groupby("key").tail(1).reset_index(drop=True)
+            rows = rows_of(min(piece, keys - first), 1, first)
             with ours.timescale.transaction() as transaction:
                 rows["key"] += first
-                transaction.copy(sql.table_of(BENCH), to_arrow(rows.head(keys - first), Bench))
+                transaction.copy(sql.table_of(BENCH), to_arrow(rows, Bench))
         ours.feast.ensure_applied(BENCH)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         marking = seconds(lambda: mark(ours))

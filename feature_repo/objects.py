@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql
 from schemas.base import dtypes_of
 from schemas.feature_set import FeatureSet
 from schemas.table_spec import TableSpec
-from schemas.tables import TABLES
+from schemas.tables import SERVED
 
 WHOLE_AT = "event_timestamp"
 
@@ -29,7 +29,7 @@ def declared(*, sets: Iterable[FeatureSet] = ()) -> dict[str, FeastObject]:
     """Everything the repository declares, by kind and name: the objects of every table that is served, and a service
     for each feature set. A set of a view, or of features, that are no more is left out."""
     entities: dict[str, Entity] = {}
-    found = [each for spec in TABLES.values() if spec.served for each in objects_of(spec, entities)]
+    found = [each for spec in SERVED.values() for each in objects_of(spec, entities)]
     views = {each.name: each for each in found if isinstance(each, FeatureView)}
     for one in sets:
         view = views.get(one.view)

@@ -139,6 +139,11 @@ class TableSpec:
         """`schema.name`, as the catalog writes it."""
         return f"{self.schema}.{self.name}"
 
+    @property
+    def view(self) -> str:
+        """The name of the feature view it is served as, or would be."""
+        return self.served.view if self.served else self.name
+
     @cached_property
     def columns(self) -> list[str]:
         """The table's columns, in order."""

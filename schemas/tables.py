@@ -115,8 +115,8 @@ DATA_TABLES = registry(
 )
 """The tables of the datasets."""
 
-SERVED = [spec for spec in DATA_TABLES.values() if spec.served]
-"""The feature tables that are served."""
+SERVED = {spec.view: spec for spec in DATA_TABLES.values() if spec.served}
+"""The feature tables that are served, by their view."""
 
 FEATURE_PARITY = TableSpec(
     schema="quality",
@@ -126,7 +126,7 @@ FEATURE_PARITY = TableSpec(
     first_day=date(2026, 1, 1),
     key=("view", "day"),
     time_column="day",
-    reads=tuple(Read(table=spec.qualified, marks=False) for spec in SERVED),
+    reads=tuple(Read(table=spec.qualified, marks=False) for spec in SERVED.values()),
     chunk=timedelta(days=365),
 )
 

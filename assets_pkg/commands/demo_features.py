@@ -90,7 +90,7 @@ def _lookups(timescale: TimescaleResource, feast: FeastResource, spec: TableSpec
     """Some keys' newest values; such as are known, where there are."""
     newest = sample_of(timescale, spec, most=20, seed=1).newest
     newest = newest.sort_values(feature, key=lambda values: values.isna(), kind="stable").head(KEYS_SHOWN)
-    view = spec.served.view if spec.served else spec.name
+    view = spec.view
     online = feast.online([f"{view}:{feature}"], newest[list(spec.entities)].reset_index(drop=True))
     return [
         Lookup(

@@ -9,10 +9,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from assets_pkg.commands.tables import terminal
 from resources.errors import ConfigurationError
-from resources.feast.views import served_specs
 from resources.timescale.capabilities import read_capabilities
 from resources.timescale.tables import ensure
 from resources.wiring import Settings, build_timescale, feast_resource
+from schemas.tables import SERVED
 
 
 def rebuild(chosen: Settings, wanted: Sequence[str]) -> int:
@@ -22,20 +22,19 @@ def rebuild(chosen: Settings, wanted: Sequence[str]) -> int:
         ConfigurationError: there is no such view.
         OnlineStoreUnavailable: what was served stays; the rest stays marked and is served when the store is back.
     """
-    specs = served_specs()
-    if unknown := [name for name in wanted if name not in specs]:
-        raise ConfigurationError(f"no view {', '.join(unknown)}; there are {', '.join(sorted(specs))}")
+    if unknown := [name for name in wanted if name not in SERVED]:
+        raise ConfigurationError(f"no view {', '.join(unknown)}; there are {', '.join(sorted(SERVED))}")
     timescale = build_timescale(chosen)
     feast = feast_resource(chosen, timescale)
     with timescale.connect() as connection:
-        for view in wanted or specs:
-            ensure(connection, specs[view], read_capabilities(connection))
+        for view in wanted or SERVED:
+            ensure(connection, SERVED[view], read_capabilities(connection))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = terminal()
     with Progress(*columns, console=console) as bars:
-        for view in wanted or sorted(specs):
-            feast.mark_all(specs[view])
+        for view in wanted or sorted(SERVED):
+            feast.mark_all(SERVED[view])
             marked = {state.view: state.pending for state in feast.states()}.get(view, 0)
             task = bars.add_task(view, total=marked)
-            feast.push(specs[view], progress=lambda keys, task=task: bars.advance(task, keys))
+            feast.push(SERVED[view], progress=lambda keys, task=task: bars.advance(task, keys))
     return 0

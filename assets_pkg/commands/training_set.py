@@ -31,7 +31,7 @@ from resources.feast.training_set import build, keys_of, recalled, remember
 from resources.timescale.resource import TimescaleResource
 from resources.wiring import Settings, build_timescale
 from schemas.table_spec import TableSpec
-from schemas.tables import TABLES
+from schemas.tables import SERVED, TABLES
 
 MOST_MOMENTS = 1_000_000
 
@@ -63,17 +63,16 @@ def build_training_set(chosen: Settings, wanted: Wanted) -> int:
         ConfigurationError: an argument fits nothing there is; or days are stale and that is not allowed.
     """
     timescale, console = build_timescale(chosen), terminal()
-    specs = served()
-    refs, labels = tuple(_refs(wanted.features, specs)), tuple(_labels(wanted, specs))
+    refs, labels = tuple(_refs(wanted.features, SERVED)), tuple(_labels(wanted, SERVED))
     if not refs and wanted.feature_set is None:
         raise ConfigurationError("say which features: --features view:feature,... or --feature-set NAME")
     version = None
     if wanted.feature_set is not None:
         members, version = members_of(timescale, wanted.feature_set, wanted.as_of or datetime.now(UTC))
-        refs = (*refs, *(_known(ref.view, ref.feature, specs) for ref in members))
+        refs = (*refs, *(_known(ref.view, ref.feature, SERVED) for ref in members))
     refs = tuple(dict.fromkeys(refs))
     views = list(dict.fromkeys(one.view for one in (*refs, *labels)))
-    settled = settle(timescale, [specs[view] for view in views], TABLES, wanted.as_of)
+    settled = settle(timescale, [SERVED[view] for view in views], TABLES, wanted.as_of)
     if settled.stale:
         told = "; ".join(f"{name}: {len(days)} day(s), {days[0]} to {days[-1]}" for name, days in settled.stale.items())
         if not wanted.allow_stale:
@@ -91,13 +90,13 @@ def build_training_set(chosen: Settings, wanted: Wanted) -> int:
         feature_set_version=version,
         labels=labels,
         as_of=settled.as_of,
-        entities=_entities(wanted, views, specs),
-        views={view: _use(specs[view]) for view in views},
+        entities=_entities(wanted, views, SERVED),
+        views={view: _use(SERVED[view]) for view in views},
         missing=wanted.missing,
         normalize=wanted.normalize,
         scaling=scaling,
     )
-    built = _made(timescale, recipe, specs, wanted.out, settled.stale)
+    built = _made(timescale, recipe, SERVED, wanted.out, settled.stale)
     remember(timescale, built.model_copy(update={"folder": str(wanted.out.absolute().parent)}))
     _show(console, built, wanted.out)
     return 0
@@ -116,10 +115,10 @@ def rebuild_training_set(chosen: Settings, wanted: str, out: Path | None) -> int
     if isinstance(recipe.entities, Frame):
         rows = kept_entities(Path(then.folder or "", then.entities_file or ""), recipe.entities)
     if out is None:
-        now = build(timescale, recipe, served(), rows, lambda _: None)
+        now = build(timescale, recipe, SERVED, rows, lambda _: None)
     else:
         with RowsFile(out) as file:
-            now = build(timescale, recipe, served(), rows, file.add)
+            now = build(timescale, recipe, SERVED, rows, file.add)
     if found := differences(then.result, now):
         console.print(f"[red]{recipe.name} is not what it was[/] as of {recipe.as_of.isoformat()}:", highlight=False)
         for one in found:
@@ -127,11 +126,6 @@ def rebuild_training_set(chosen: Settings, wanted: str, out: Path | None) -> int
         return 1
     console.print(f"{recipe.name}: {now.rows:,} rows, identical: {now.digest}", highlight=False)
     return 0
-
-
-def served() -> dict[str, TableSpec]:
-    """The tables that are served, by view."""
-    return {spec.served.view: spec for spec in TABLES.values() if spec.served}
 
 
 def _made(
@@ -185,7 +179,7 @@ def _refs(features: Sequence[str], specs: dict[str, TableSpec]) -> list[Ref]:
         if feature == "*" and view in specs:
             found += [Ref(view=view, feature=name) for name in specs[view].features]
         else:
-            found.append(_known(view, feature, specs))
+            found.append(_known(view, feature, SERVED))
     return found
 
 

@@ -116,7 +116,7 @@ def shared_columns(
     """What the rows of importance and of sets say of the view, the split and its baseline."""
     return {
         "day": pd.Timestamp(midnight(day)),
-        "view": spec.served.view if spec.served else spec.name,
+        "view": spec.view,
         "target": prediction.name,
         "metric": halves.test.metric,
         "baseline_score": naive_score(halves),

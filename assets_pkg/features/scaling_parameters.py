@@ -35,7 +35,7 @@ def scaling_of(rows: pd.DataFrame, spec: TableSpec, day: date, window: Window) -
     frame.insert(0, "feature", list(values))
     frame = frame.sort_values("feature", kind="stable").assign(
         day=pd.Timestamp(midnight(day)),
-        view=spec.served.view if spec.served else spec.name,
+        view=spec.view,
         fitted_from=pd.Timestamp(window.start),
         fitted_until=pd.Timestamp(window.end),
         known_at=known_at(rows, spec, day),

@@ -28,7 +28,7 @@ from resources.timescale.slices import SliceStream, SliceWrite
 from schemas.base import TableModel, empty
 from schemas.feature_selection import FEATURE_STORE, SCALING_WINDOW, WINDOW, FeatureSets, Importance
 from schemas.table_spec import Prediction, TableSpec
-from schemas.tables import FEATURE_SCALING, FEATURE_SETS, IMPORTANCE, TABLES
+from schemas.tables import FEATURE_SCALING, FEATURE_SETS, IMPORTANCE, SERVED
 from schemas.window import Window
 
 Compute = Callable[[pd.DataFrame, TableSpec, Prediction, date, Effort], Found]
@@ -111,7 +111,7 @@ def feature_sets(
             yield _write(rows, spec, day)
             _show(context, spec, day, shown)
             if len(rows):
-                told[_view(spec)] = spec
+                told[spec.view] = spec
         for spec in told.values():
             feast.ensure_applied(spec)
         if told:
@@ -141,23 +141,17 @@ def feature_scaling(
     return SliceStream(writes())
 
 
-def served_tables() -> dict[str, TableSpec]:
-    """The tables that are served, by view."""
-    return {spec.served.view: spec for spec in TABLES.values() if spec.served}
-
-
 def _asked(context: dg.AssetExecutionContext, views: Sequence[str]) -> Iterator[tuple[date, TableSpec]]:
     """The days of the run, each with every view that is asked for.
 
     Raises:
         ConfigurationError: there is no such view.
     """
-    served = served_tables()
-    if unknown := sorted(set(views) - set(served)):
-        raise ConfigurationError(f"no view {', '.join(unknown)} is served; views are {', '.join(sorted(served))}")
+    if unknown := sorted(set(views) - set(SERVED)):
+        raise ConfigurationError(f"no view {', '.join(unknown)} is served; views are {', '.join(sorted(SERVED))}")
     for day in window_of(context).days():
-        for view in sorted(views or served):
-            yield day, served[view]
+        for view in sorted(views or SERVED):
+            yield day, SERVED[view]
 
 
 def _look(
@@ -182,7 +176,7 @@ def _look(
     for prediction in predicts:
         one = compute(read.rows, spec, prediction, day, config.effort())
         told = "; ".join((*((one.why_none,) if one.why_none else ()), *one.notes))
-        context.log.info(f"{_view(spec)} on {day}, {prediction.name}: {len(one.rows)} rows {told}")
+        context.log.info(f"{spec.view} on {day}, {prediction.name}: {len(one.rows)} rows {told}")
         if told:
             shown[f"{prediction.name}: note"] = told
         found.append(one.rows)
@@ -191,18 +185,14 @@ def _look(
 
 def _write(rows: pd.DataFrame, spec: TableSpec, day: date) -> SliceWrite:
     """The view's rows of the day replace those that were there; other views' stay."""
-    return SliceWrite(rows=rows, window=Window.of_days(day, day), units=(_view(spec),))
+    return SliceWrite(rows=rows, window=Window.of_days(day, day), units=(spec.view,))
 
 
 def _show(context: dg.AssetExecutionContext, spec: TableSpec, day: date, shown: dict[str, Any]) -> None:
     """What was found, in the metadata of the day's partition."""
-    told = {f"{_view(spec)}: {name}": value for name, value in shown.items() if value is not None}
+    told = {f"{spec.view}: {name}": value for name, value in shown.items() if value is not None}
     context.add_asset_metadata(told, partition_key=day.isoformat())
 
 
 def _window(day: date, days: int) -> Window:
     return Window.of_days(day, day).widened(before=timedelta(days=days - 1))
-
-
-def _view(spec: TableSpec) -> str:
-    return spec.served.view if spec.served else spec.name

@@ -35,7 +35,7 @@ OVERDUE_AFTER = timedelta(minutes=15)
 @dg.asset(
     **table_options(FEATURE_PARITY, dataset=FEATURE_STORE),
     partitions_def=event_days(FEATURE_PARITY.first_day.isoformat()),
-    deps=[dg.AssetDep([spec.schema, spec.name]) for spec in SERVED],
+    deps=[dg.AssetDep([spec.schema, spec.name]) for spec in SERVED.values()],
 )
 def feature_parity(
     context: dg.AssetExecutionContext, timescale: TimescaleResource, feast: FeastResource
@@ -72,7 +72,7 @@ def _looked_at(
     context: dg.AssetExecutionContext, timescale: TimescaleResource, feast: FeastResource, now: datetime
 ) -> pd.DataFrame:
     looks = []
-    for spec in SERVED:
+    for spec in SERVED.values():
         if not _exists(timescale, spec):
             continue
         feast.ensure_applied(spec)
@@ -89,7 +89,7 @@ def _looked_at(
 def _look(timescale: TimescaleResource, feast: FeastResource, spec: TableSpec, now: datetime) -> Look:
     """Runs go on writing meanwhile: a key that looks wrong is looked at once more, table first, and one whose write is
     under way is not judged."""
-    view, entities = spec.served.view if spec.served else spec.name, list(spec.entities)
+    view, entities = spec.view, list(spec.entities)
     sample = sample_of(timescale, spec, most=KEYS_PER_VIEW, seed=int(now.timestamp()))
     newest, online, is_pending = sample.newest, feast.online(view, sample.newest[entities]), sample.is_pending
     if (is_odd := wrong(spec, newest, online)).any():
@@ -100,22 +100,26 @@ def _look(timescale: TimescaleResource, feast: FeastResource, spec: TableSpec, n
         is_pending = np.concatenate([is_pending[~is_odd], again.is_pending])
         is_judged = ~(wrong(spec, newest, online) & is_pending)
         newest, online = newest[is_judged].reset_index(drop=True), online[is_judged].reset_index(drop=True)
+    pending, overdue = _pending(timescale, view, overdue_since=now - OVERDUE_AFTER)
     return Look(
         view=view,
         online_store=feast.online_store.name,
         checked_at=now,
         keys=sample.keys,
-        pending=_pending(timescale, view, now),
-        overdue=_pending(timescale, view, now - OVERDUE_AFTER),
+        pending=pending,
+        overdue=overdue,
         newest=newest,
         online=online,
     )
 
 
-def _pending(timescale: TimescaleResource, view: str, before: datetime) -> int:
-    query = sa.select(sa.func.count()).where(FEATURE_PENDING.c.view == view, FEATURE_PENDING.c.marked_at <= before)
+def _pending(timescale: TimescaleResource, view: str, *, overdue_since: datetime) -> tuple[int, int]:
+    """How many keys are marked, and how many of them since before `overdue_since`."""
+    count = sa.func.count()
+    query = sa.select(count, count.filter(FEATURE_PENDING.c.marked_at <= overdue_since))
     with timescale.connect() as connection:
-        return int(connection.execute(query).scalar_one())
+        pending, overdue = connection.execute(query.where(FEATURE_PENDING.c.view == view)).one()
+    return int(pending), int(overdue)
 
 
 def _exists(timescale: TimescaleResource, spec: TableSpec) -> bool:

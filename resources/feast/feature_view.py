@@ -24,7 +24,7 @@ class FeatureView:
     @property
     def name(self) -> str:
         """Its name in Feast."""
-        return self.spec.served.view if self.spec.served else ""
+        return self.spec.view
 
     def as_of(self, entity_frame: pd.DataFrame, features: Sequence[str] | None = None) -> pd.DataFrame:
         """Per row of `entity_frame` (the entities and `event_timestamp`; naive means UTC) the newest row up to that

@@ -56,7 +56,7 @@ def mark_all(view: str, spec: TableSpec, past: TableSpec | None = None) -> sa.Ex
 
 def is_marked(spec: TableSpec, rows: sa.FromClause) -> sa.ColumnElement[bool]:
     """Whether the key of a row (with the spec's entities) is marked."""
-    view = spec.served.view if spec.served else ""
+    view = spec.view
     return sa.exists().where(FEATURE_PENDING.c.view == view, FEATURE_PENDING.c.key == _key(rows, spec))
 
 

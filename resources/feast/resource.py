@@ -29,6 +29,7 @@ from resources.timescale import sql
 from resources.timescale.history import history_of
 from resources.timescale.resource import TimescaleResource, translated_sqlalchemy
 from schemas.table_spec import TableSpec
+from schemas.tables import SERVED
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -94,7 +95,7 @@ class FeastResource(dg.ConfigurableResource):
     def apply_all(self) -> list[str]:
         """Tells Feast of every table that is served, and of the feature sets that are stored; the views it had to tell
         of. Nothing is deleted."""
-        told = [view for view, spec in views.served_specs().items() if self.ensure_applied(spec)]
+        told = [view for view, spec in SERVED.items() if self.ensure_applied(spec)]
         self.apply_sets()
         return told
 
@@ -243,10 +244,9 @@ def _wanted(wanted: str | Sequence[str]) -> tuple[TableSpec, list[str]]:
     """The table and the features that are asked for."""
     names = [wanted] if isinstance(wanted, str) else list(wanted)
     found = {name.partition(":")[0] for name in names}
-    specs = views.served_specs()
-    if len(found) != 1 or not found <= set(specs):
-        raise ConfigurationError(f"one view is asked for at a time, of {sorted(specs)}; not {sorted(found)}")
-    spec = specs[found.pop()]
+    if len(found) != 1 or not found <= set(SERVED):
+        raise ConfigurationError(f"one view is asked for at a time, of {sorted(SERVED)}; not {sorted(found)}")
+    spec = SERVED[found.pop()]
     features = [name.partition(":")[2] for name in names if ":" in name] or spec.features
     if unknown := [name for name in features if name not in spec.features]:
         raise ConfigurationError(f"{_view_of(spec)} has no feature {unknown}")

@@ -59,7 +59,7 @@ def push(
         OnlineStoreUnavailable, CredentialsRejected, ConfigurationError: the online store; see `reaching`.
         DatabaseUnavailable: the database went away.
     """
-    view = spec.served.view if spec.served else ""
+    view = spec.view
     pushed = Pushed()
     with timescale.connect() as connection:
         up_to = int(connection.execute(pending.newest_version(view)).scalar_one())

@@ -4,7 +4,6 @@ Belongs here: statements on `catalog.feature_views`, and counting marks. Does no
 (`pending.py`), Feast.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,8 +13,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from resources.catalog.rows import storable
 from schemas.catalog_features import FEATURE_PENDING, FEATURE_VIEWS
-from schemas.table_spec import TableSpec
-from schemas.tables import TABLES
 
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=1)
@@ -36,11 +33,6 @@ class ViewState:
     failures: int
     last_error: str | None
     next_attempt_at: datetime | None
-
-
-def served_specs() -> Mapping[str, TableSpec]:
-    """The tables that are served, by their view."""
-    return {spec.served.view: spec for spec in TABLES.values() if spec.served}
 
 
 def states(connection: sa.Connection) -> list[ViewState]:
