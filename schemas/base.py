@@ -4,10 +4,19 @@ Belongs here: `TableModel`, the column types shared by all tables, and the way a
 a model's columns and types. Does not belong here: any particular table.
 """
 
+import sys
+from importlib import import_module
 from typing import Annotated, Any
 
 import pandas as pd
 import pandera.pandas as pa
+
+if "dask.dataframe" not in sys.modules:
+    # Pandera takes in each kind of frame that is installed. Feast brings Dask, which no table here is made of and which
+    # costs every process a second: as long as Pandera looks, there is none.
+    sys.modules["dask.dataframe"] = None  # type: ignore[assignment]
+    import_module("pandera.typing.dask")
+    del sys.modules["dask.dataframe"]
 
 Text = Annotated[pd.StringDtype, "pyarrow", pd.NA]
 """Arrow-backed text; missing values are `pd.NA`."""
