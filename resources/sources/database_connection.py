@@ -9,9 +9,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import psycopg2.extensions
-import pymysql.converters
 import sqlalchemy as sa
-from pymysql.constants import FIELD_TYPE
 
 from resources.errors import (
     ConfigurationError,
@@ -33,7 +31,6 @@ DRIVERS = {
 }
 POSTGRES_TEXT = (1082, 1083, 1114, 1184, 1266, 1186, 114, 3802)
 """date, time, timestamp, timestamptz, timetz, interval, json, jsonb: Python's types hold less than they may."""
-MYSQL_TEXT = (FIELD_TYPE.DATE, FIELD_TYPE.NEWDATE, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP, FIELD_TYPE.TIME)
 POSTGRES_SESSION = (
     "SET LOCAL TIME ZONE 'UTC'",
     "SET LOCAL datestyle = 'ISO, YMD'",
@@ -95,9 +92,8 @@ class DatabaseAddress:
             arguments: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S, "client_encoding": "utf8"}
             arguments |= {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6}
         else:
-            decoders = {kind: None for kind in MYSQL_TEXT}
             arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "read_timeout": MYSQL_ANSWER_S, "charset": "utf8mb4"}
-            arguments["conv"] = {**pymysql.converters.conversions, **decoders}
+            arguments["conv"] = _mysql_decoders()
         given = {name: value for name, value in arguments.items() if name not in self.url.query}
         try:
             engine = sa.create_engine(self.url, poolclass=sa.NullPool, connect_args=given)
@@ -202,6 +198,15 @@ def snapshot(address: DatabaseAddress) -> Iterator[sa.Connection]:
         for statement in POSTGRES_SESSION if address.is_postgres else MYSQL_SESSION:
             connection.exec_driver_sql(statement)
         yield connection
+
+
+def _mysql_decoders() -> dict[Any, Any]:
+    """Times stay text, for the same reason. The driver is loaded where it is used: cryptography comes with it."""
+    from pymysql.constants import FIELD_TYPE
+    from pymysql.converters import conversions
+
+    times = (FIELD_TYPE.DATE, FIELD_TYPE.NEWDATE, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP, FIELD_TYPE.TIME)
+    return {**conversions, **dict.fromkeys(times)}
 
 
 def _dates_as_text(connection: Any, _: object) -> None:
