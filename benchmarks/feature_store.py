@@ -183,11 +183,11 @@ def stock_store(ours: Ours, kind: str, cache: RedisServer | None, home: Path, *,
     }
     online = {
         "sqlite": {"type": "sqlite", "path": str(home / f"stock_{is_newest_only}.db")},
-        "redis": {"type": "redis", "connection_string": f"127.0.0.1:{cache.port if cache else 0},db=5"},
+        "redis": {"type": "redis", "connection_string": f"127.0.0.1:{cache.port if cache else 0},db=5,password=stock"},
         "postgres": {"type": "postgres", **address, "db_schema": "stock_online"},
     }[kind]
     if kind == "redis" and cache:
-        cache.client().config_set("requirepass", "")
+        cache.client().execute_command("ACL", "SETUSER", "default", ">stock")  # one that its connection string can hold
     config = RepoConfig(
         project=f"stock_{str(is_newest_only).lower()}",
         provider="local",

@@ -38,6 +38,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from resources.errors import ContractBroken
 from resources.feast.as_of import FeatureRows, as_of, text_of
 from resources.feast.entity_rows import entity_rows, instants
+from resources.timescale.arrow_driver import arrow_connection
 from resources.timescale.resource import translation_of
 
 ENTITIES = "tidemark_entities"
@@ -287,7 +288,7 @@ def _connected(config: RepoConfig) -> Iterator[adbc.Connection]:
     given["options"] = f"{given['options']} -c timezone=UTC"
     address = make_conninfo(_get_conninfo(store), **{name: value for name, value in given.items() if value is not None})
     try:
-        with adbc.connect(address) as connection:
+        with arrow_connection(address) as connection:
             yield connection
     except adbc_driver_manager.Error as error:
         if (translation := translation_of(str(error), getattr(error, "sqlstate", None))) is None:

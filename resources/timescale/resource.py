@@ -18,6 +18,7 @@ from pydantic import Field
 
 from resources.errors import ConfigurationError, ContractBroken, CredentialsRejected, DatabaseUnavailable, TidemarkError
 from resources.timescale import server, sql
+from resources.timescale.arrow_driver import arrow_connection
 
 CONNECT_TIMEOUT_S = 10
 CONFIGURATION_LIMIT_EXCEEDED = "53400"
@@ -77,7 +78,7 @@ class TimescaleResource(dg.ConfigurableResource["TimescaleResource"]):
             CredentialsRejected: the server refused the user, or the user lacks a right.
             ConfigurationError: the URL is wrong or the database does not exist.
         """
-        with _translated(), adbc.connect(self.url()) as connection:
+        with _translated(), arrow_connection(self.url()) as connection:
             transaction = Transaction(connection)
             try:
                 yield transaction
