@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -25,6 +26,7 @@ from assets_pkg.serving import build_serving_sensor, serve_pending_features
 from resources.errors import ConfigurationError
 from resources.feast import serving as pushing
 from resources.feast import views
+from resources.timescale import sql
 from resources.timescale.slices import SliceStream, SliceWrite
 from resources.wiring import Settings
 from schemas.catalog import LEDGER
@@ -113,6 +115,42 @@ def test_a_store_that_comes_back_is_served_by_the_retry_of_the_same_step(cached:
     numbers = cached.numbers(result)
     assert (numbers["rows_unchanged"], numbers["rows_inserted"], numbers["online_keys_written"]) == (1, 0, 1)
     assert cached.served([TEA]) == {TEA: 1.0}
+
+
+def test_a_deadlock_on_the_way_to_the_store_is_tried_again(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another session holds a mark and waits for the view's lock, which the push holds while it waits for the mark."""
+    serving.sell({(SALT, DAY): 1.0})
+    holds, others = threading.Event(), []
+
+    def other_session() -> None:
+        with serving.timescale.connect() as connection:
+            connection.execute(sa.text("SET LOCAL deadlock_timeout = '60s'"))  # so that it is not the one given up
+            connection.execute(sa.update(FEATURE_PENDING).values(marked_at=sa.func.now()))
+            holds.set()
+            connection.execute(sql.lock([f"feast/push/{VIEW}"]))
+
+    def write_beside_it(*given: Any, **options: Any) -> None:
+        write(*given, **options)
+        if not others:
+            others.append(threading.Thread(target=other_session))
+            others[0].start()
+            assert holds.wait(PATIENCE_S)
+
+    write = pushing._write
+    monkeypatch.setattr(pushing, "_write", write_beside_it)
+    result = serving.write(sales_rows({(TEA, DAY): 2.0, (SALT, DAY): 1.0}))
+    others[0].join(PATIENCE_S)
+    assert result.success
+    assert retries_of(result) == 1
+    assert "deadlock detected" in serving_failures(result)
+    assert serving.pending() == {}
+    serving.assert_online_is_offline()
+
+
+def serving_failures(result: dg.ExecuteInProcessResult) -> str:
+    """Why attempts failed that were tried again."""
+    retried = [event for event in result.all_events if event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY]
+    return " ".join(str(event.step_retry_data.error) for event in retried)
 
 
 def test_a_refused_password_ends_the_step_at_once_and_is_not_shown(
