@@ -52,7 +52,7 @@ def show_online(chosen: Settings, url: str, console: Console, *, specs: tuple[Ta
     console.print("\nFeatures as they are served", highlight=False)
     table = Table(title="Online lookup, and the newest row of the table")
     for name in ("feature", "key", "as of (UTC)", "table", "online", ""):
-        table.add_column(name, justify="right" if name in ("table", "online") else "left")
+        table.add_column(name, justify="right" if name in ("table", "online") else "left", overflow="fold")
     lookups = [one for spec, feature in SHOWN if spec in specs for one in _lookups(timescale, feast, spec, feature)]
     for one in lookups:
         told = "equal" if one.is_equal else "DIFFERENT"
