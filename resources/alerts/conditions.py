@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from resources.alerts.finding import ANOMALIES, API, DRIFT, LEDGER, PARITY, QUALITY, Finding
 from resources.alerts.level import Level
@@ -104,7 +105,7 @@ def _parity(
     table = sql.table_of(FEATURE_PARITY)
     newest = (
         sa.select(table)
-        .distinct(table.c.view)
+        .ext(distinct_on(table.c.view))
         .where(table.c.day >= now - timedelta(days=limits.look_back_days))
         .order_by(table.c.view, table.c.day.desc())
         .subquery()
@@ -184,7 +185,7 @@ def _answers(connection: sa.Connection, _: Sequence[TableSpec], limits: Threshol
             level=Level.WARNING,
             title=f"{api} takes longer than {limits.api_s:g} s to answer",
             body=f"The slowest of {answers} answer(s) since the last full hour took {slowest_s:.1f} s, their mean is "
-            f"{total_s / answers:.1f} s. Nothing is lost: what fails is asked for again.",
+            f"{total_s / float(answers):.1f} s. Nothing is lost: what fails is asked for again.",
         )
 
 

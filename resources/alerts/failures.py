@@ -88,7 +88,8 @@ def failing(connection: sa.Connection) -> dict[str, bool]:
 def count(connection: sa.Connection, runs: Iterable[FailedRun], successes: Mapping[str, Success]) -> None:
     """Counts failed runs in the order of their events; `successes` are the newest ones of the subjects concerned.
 
-    A success between two failures starts the count again. One of a run that failed in the end is none: it wrote a part.
+    A success between two failures starts the count again. One of a run that failed in the end is none: it wrote a part,
+    and hides a success before it, so that the count may then be too high, never too low.
     """
     held = {row.subject: row for row in connection.execute(sa.select(RUN_FAILURES))}
     news: dict[str, list[FailedRun]] = {}

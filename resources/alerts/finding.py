@@ -81,17 +81,13 @@ def grouped(
     """
     upstream = _Upstream(parents)
     failed = {one.asset for one in findings if one.condition == FAILURE and one.asset}
-    roots = {
-        one.asset: one
-        for one in findings
-        if one.condition == FAILURE and one.asset in failed - _below(failed, upstream)
-    }
+    roots = {name for name in failed if not upstream.of(name) & failed}
     silenced: dict[str, list[Finding]] = {}
     kept: list[Finding] = []
     waiting: set[str] = set()
     for one in findings:
         above = upstream.of(one.asset) if one.asset and one.condition in FOLLOWS else frozenset()
-        if causes := sorted(above & roots.keys()):
+        if causes := sorted(above & roots):
             silenced.setdefault(causes[0], []).append(one)
         elif _is_left_over(one, above, recovered or {}, now):
             waiting.add(one.identity)
@@ -101,11 +97,6 @@ def grouped(
         Incident(one, tuple(silenced.get(one.asset or "", ())) if one.condition == FAILURE else ()) for one in kept
     )
     return Grouped(incidents, frozenset(waiting | {one.identity for many in silenced.values() for one in many}))
-
-
-def _below(failed: Collection[str], upstream: "_Upstream") -> set[str]:
-    """Those of the failed that another of them is upstream of."""
-    return {one for one in failed if upstream.of(one) & set(failed)}
 
 
 def _is_left_over(one: Finding, above: Iterable[str], recovered: Mapping[str, datetime], now: datetime) -> bool:

@@ -100,14 +100,14 @@ def acknowledge(connection: sa.Connection, alert_id: int, *, now: datetime) -> s
     return str(title)
 
 
-def recovered_since(connection: sa.Connection, now: datetime) -> dict[str, datetime]:
-    """Tables that had failed and were found to be well again lately, with the newest such instant."""
-    query = sa.select(ALERTS.c.root_asset, sa.func.max(ALERTS.c.resolved_at)).where(
+def recovered_since(connection: sa.Connection, failing: Collection[str], now: datetime) -> dict[str, datetime]:
+    """Tables that had failed, are not among those that are failing, and were found to be well lately: when that was."""
+    lately = sa.and_(ALERTS.c.last_seen_at >= now - GRACE - GRACE, ALERTS.c.resolved_at >= now - GRACE)
+    query = sa.select(ALERTS.c.root_asset, sa.func.max(sa.func.coalesce(ALERTS.c.resolved_at, now))).where(
         ALERTS.c.condition == FAILURE,
-        ALERTS.c.state == "resolved",
         ALERTS.c.root_asset.is_not(None),
-        ALERTS.c.last_seen_at >= now - GRACE - GRACE,
-        ALERTS.c.resolved_at >= now - GRACE,
+        ALERTS.c.root_asset.not_in(sorted(failing)),
+        sa.or_(_is_open(), lately),
     )
     return {name: at for name, at in connection.execute(query.group_by(ALERTS.c.root_asset))}
 

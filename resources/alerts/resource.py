@@ -97,7 +97,9 @@ class AlertsResource(dg.ConfigurableResource["AlertsResource"]):
         with self.timescale.connect() as connection:
             findings = [*found, *conditions.look(connection, self.limits, now)]
             findings += failures.findings(connection, self.most_failures)
-            incidents = grouped(findings, parents, recovered=outbox.recovered_since(connection, now), now=now)
+            failing = {one.asset for one in findings if one.condition == FAILURE and one.asset}
+            recovered = outbox.recovered_since(connection, failing, now)
+            incidents = grouped(findings, parents, recovered=recovered, now=now)
             return outbox.record(
                 connection,
                 incidents,
