@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
-from assets_pkg.commands.alerts import show_open
+from assets_pkg.commands.alerts import show_channels, show_open
 from assets_pkg.commands.tables import terminal
 from assets_pkg.dagster_client import DagsterClient
 from assets_pkg.launcher import url_of
@@ -35,7 +35,9 @@ def status(chosen: Settings) -> int:
         _owed(connection, console)
         _circuits(connection, console)
         _serving(connection, console)
-    show_open(alerts_resource(chosen, build_timescale(chosen)), console)
+    alerts = alerts_resource(chosen, build_timescale(chosen))
+    show_channels(alerts, console)
+    show_open(alerts, console)
     if url:
         _runs(DagsterClient(url), console)
     return 0
