@@ -1,7 +1,8 @@
 """The sensor on real runs, ticks and a real database: what it counts, groups, tells, and what it survives."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -28,7 +29,9 @@ from assets_pkg.alerts.silence import silent
 from resources.alerts.resource import AlertsResource
 from resources.catalog.schema import CatalogedTimescale
 from schemas.catalog_alerts import ALERT_DELIVERIES, ALERTS, EVENT_POSITIONS, RUN_FAILURES
+from schemas.tables import OPENAQ_MEASUREMENTS
 from tests.alert_receivers import HttpReceiver, receivers
+from tests.graph import Graph
 
 BROKEN: set[str] = set()
 """Names of the assets that fail."""
@@ -242,6 +245,17 @@ def test_neither_a_channel_nor_the_database_that_is_away_fails_a_tick(stand: Sta
     assert "channel hook: json answered 503" in stand.tick()
     nowhere = CatalogedTimescale(database_url="postgresql://nobody@127.0.0.1:1/none?connect_timeout=2")
     assert "the catalog does not answer" in stand.tick(alerts=AlertsResource(timescale=nowhere))
+
+
+def test_the_deployed_graph_is_looked_at_and_its_failed_run_told(stand: Stand, tmp_path: Path) -> None:
+    graph = Graph(stand.timescale.database_url, tmp_path, instance=stand.instance)
+    stand.definitions = graph.definitions
+    assert stand.tick(alerts=graph.alerts) == "nothing new"
+    assert not graph.run(date(2025, 3, 1), tables=[OPENAQ_MEASUREMENTS.qualified]).success
+    assert "failure/staging.openaq_measurements" in stand.tick(alerts=graph.alerts)
+    (alert,) = graph.alerts.open_alerts()
+    assert (alert.root_asset, alert.level) == (OPENAQ_MEASUREMENTS.qualified, "error")
+    assert "for 2025-03-01" in alert.body
 
 
 # --- silence ----------------------------------------------------------------------------------------------------------
