@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dotenv import load_dotenv
 
+from assets_pkg.commands.alert_arguments import add_alerts
 from assets_pkg.commands.training_set_arguments import add_training_set
 from resources.errors import TidemarkError
 from resources.wiring import PROJECT_ROOT, Settings, settings
@@ -100,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", help="what there is, what is owed, what is stale, what runs")
     status.set_defaults(run=_status)
+
+    add_alerts(commands, _settings)
 
     doctor = commands.add_parser("doctor", help="check dependencies, settings, database, source; say what to do")
     doctor.set_defaults(run=_doctor)

@@ -10,6 +10,7 @@ from datetime import timedelta
 import dagster as dg
 
 from assets_pkg import checks
+from assets_pkg.alerts.sensor import build_alerts_sensor
 from assets_pkg.automation import build_jobs, build_schedule, build_selection_schedule
 from assets_pkg.delivery_checks import delivery_checks
 from assets_pkg.features import assets as features
@@ -85,6 +86,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             build_stale_sensor(),
             build_landing_sensor(declared),
             build_serving_sensor(),
+            build_alerts_sensor(),
         ],
         resources=resources,
         executor=dg.in_process_executor,

@@ -6,13 +6,16 @@ as `dg.EnvVar`, so that the UI shows their name and never their value. Does not 
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import dagster as dg
 import stamina
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from resources.alerts.channel import channels_of
+from resources.alerts.quiet import quiet_hours
+from resources.alerts.resource import DEFAULTS, AlertsResource
 from resources.catalog.file_catalog import FileCatalog
 from resources.catalog.io_manager import LedgerIOManager
 from resources.catalog.resource import CatalogResource
@@ -88,6 +91,26 @@ class Settings(BaseSettings):
     """Whoever asks for online features over HTTP sends it; unset: one is made and kept in `TIDEMARK_HOME`."""
     serving_port: int = Field(6566, ge=1, le=65535, validation_alias="TIDEMARK_SERVING_PORT")
     """Port of `tidemark serve`."""
+    alert_urls: SecretStr | None = Field(None, validation_alias="TIDEMARK_ALERT_URLS")
+    """Whom to tell what is wrong: `name=url` as Apprise writes them, separated by white space; unset: nobody."""
+    alert_levels: str = Field("", validation_alias="TIDEMARK_ALERT_LEVELS")
+    """`name=info`, `warning` (the default), `error`, `critical` or `off`, separated by white space."""
+    alert_quiet_hours: str = Field("", validation_alias="TIDEMARK_ALERT_QUIET_HOURS")
+    """`22:00-07:00 Europe/Berlin`: only what is critical is told then, the rest afterwards in one message."""
+    alert_ends: bool = Field(True, validation_alias="TIDEMARK_ALERT_ENDS")
+    """Whether it is told that something is well again."""
+    alert_failures: int = Field(DEFAULTS.most_failures, ge=1, validation_alias="TIDEMARK_ALERT_FAILURES")
+    """Failed runs of an asset in a row that are critical."""
+    alert_score_pct: float = Field(DEFAULTS.score_pct, ge=0, le=100, validation_alias="TIDEMARK_ALERT_SCORE_PCT")
+    """Quality scores below it are a warning, percent."""
+    alert_settled_h: float = Field(DEFAULTS.settled_h, ge=0, le=240, validation_alias="TIDEMARK_ALERT_SETTLED_H")
+    """Hours after the end of a day from which its score counts."""
+    alert_look_back_days: int = Field(DEFAULTS.look_back_days, ge=1, validation_alias="TIDEMARK_ALERT_LOOK_BACK_DAYS")
+    """Days whose quality, anomalies and drift count."""
+    alert_api_s: float = Field(DEFAULTS.api_s, gt=0, validation_alias="TIDEMARK_ALERT_API_S")
+    """Seconds an API may take to answer."""
+    alert_silent_s: float = Field(DEFAULTS.silent_s, ge=60, validation_alias="TIDEMARK_ALERT_SILENT_S")
+    """Seconds a sensor or schedule may be overdue."""
 
     @field_validator("home")
     @classmethod
@@ -103,6 +126,17 @@ class Settings(BaseSettings):
     @classmethod
     def _degrees(cls, given: object) -> object:
         return tuple(part.strip() for part in given.split(",")) if isinstance(given, str) else given
+
+    @field_validator("alert_quiet_hours")
+    @classmethod
+    def _hours(cls, given: str) -> str:
+        quiet_hours(given)
+        return given
+
+    @model_validator(mode="after")
+    def _channels(self) -> Self:
+        channels_of(self.alert_urls.get_secret_value() if self.alert_urls else "", self.alert_levels)
+        return self
 
     @field_validator("openaq_schedule", "sources_schedule")
     @classmethod
@@ -128,7 +162,8 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        told = error.errors(include_input=False)
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'TIDEMARK_ALERT_*'}: {e['msg']}" for e in told)
         raise ConfigurationError(f"wrong setting, see .env.example: {wrong}") from None
 
 
@@ -150,7 +185,26 @@ def build_resources(chosen: Settings) -> dict[str, object]:
         "landing": landing_resource(chosen),
         "files": FileCatalog(timescale=timescale),
         "sources": sources_resource(chosen, timescale, is_dagster=True),
+        "alerts": alerts_resource(chosen, timescale, urls=dg.EnvVar("TIDEMARK_ALERT_URLS")),
     }
+
+
+def alerts_resource(chosen: Settings, timescale: CatalogedTimescale, *, urls: str | None = None) -> AlertsResource:
+    """Alerts as configured; outside of Dagster (no `urls` given) with the addresses themselves in it."""
+    secret = chosen.alert_urls.get_secret_value() if chosen.alert_urls else ""
+    return AlertsResource(
+        timescale=timescale,
+        urls=(urls or secret) if secret else "",
+        levels=chosen.alert_levels,
+        quiet=chosen.alert_quiet_hours,
+        is_end_told=chosen.alert_ends,
+        most_failures=chosen.alert_failures,
+        score_pct=chosen.alert_score_pct,
+        settled_h=chosen.alert_settled_h,
+        look_back_days=chosen.alert_look_back_days,
+        api_s=chosen.alert_api_s,
+        silent_s=chosen.alert_silent_s,
+    )
 
 
 def feast_resource(

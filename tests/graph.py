@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from assets_pkg.definitions import build_definitions
 from assets_pkg.planning import DayRange, stale_work
 from assets_pkg.runs import asset_key, range_tags
+from resources.alerts.resource import AlertsResource
 from resources.catalog.file_catalog import FileCatalog
 from resources.catalog.io_manager import LedgerIOManager
 from resources.catalog.resource import CatalogResource
@@ -74,6 +75,7 @@ class Graph:
         self.files = FileCatalog(timescale=self.timescale)
         self.feast = FeastResource(timescale=self.timescale, home=str(folder))
         self.sources = SourcesResource(timescale=self.timescale, urls=dict(sources or {}))
+        self.alerts = AlertsResource(timescale=self.timescale)
         self.resources: dict[str, Any] = {
             "timescale": self.timescale,
             "catalog": self.catalog,
@@ -84,6 +86,7 @@ class Graph:
             "landing": self.landing,
             "files": self.files,
             "sources": self.sources,
+            "alerts": self.alerts,
         }
         self.instance = instance or dg.DagsterInstance.ephemeral()
         checks = dg.define_asset_job(

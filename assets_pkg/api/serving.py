@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from assets_pkg.api.metrics import CONTENT_TYPE, exposition
 from resources.errors import TidemarkError
 from resources.feast.online_errors import reaching
 from resources.feast.resource import FeastResource
@@ -66,6 +67,15 @@ def build_app(feast: FeastResource, token: str) -> FastAPI:
     def health() -> dict[str, str]:
         """Whether the process answers; nothing about data."""
         return {"status": "ok"}
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        """The state of the pipeline, for Prometheus."""
+        try:
+            return Response(exposition(feast.timescale), media_type=CONTENT_TYPE)
+        except TidemarkError as error:
+            logging.getLogger(__name__).error("figures cannot be read: %s", error)
+            return _problem(503, "Service Unavailable", "the catalog does not answer; see the log")
 
     @app.post("/get-online-features")
     def get_online_features(question: OnlineQuestion) -> Response:

@@ -13,12 +13,20 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from packaging.requirements import Requirement
 
 from assets_pkg.commands.tables import terminal
+from resources.alerts.sending import AppriseSender
 from resources.catalog.schema import current_version
 from resources.errors import TidemarkError
 from resources.openaq.resource import OpenAQResource
 from resources.sources.source import Extract
 from resources.timescale.capabilities import read_capabilities
-from resources.wiring import Settings, build_timescale, feast_resource, openaq_resource, sources_resource
+from resources.wiring import (
+    Settings,
+    alerts_resource,
+    build_timescale,
+    feast_resource,
+    openaq_resource,
+    sources_resource,
+)
 from schemas.source_dataset import SourceDataset
 from schemas.source_tables import source_datasets
 
@@ -47,6 +55,7 @@ def doctor(chosen: Settings) -> int:
         "licence": _licence,
         "online": _online,
         "source": _source,
+        "alerts": _alerts,
     }
     for dataset in source_datasets().values():
         if dataset.name in sources_resource(chosen, build_timescale(chosen)).urls:
@@ -112,6 +121,14 @@ def _online(chosen: Settings) -> Finding:
     feast = feast_resource(chosen, build_timescale(chosen))
     views = feast.probe()
     return Finding(True, f"online store {feast.online_store.name} answers; Feast knows {views} view(s)")
+
+
+def _alerts(chosen: Settings) -> Finding:
+    channels = alerts_resource(chosen, build_timescale(chosen)).channels
+    if wrong := [told for channel in channels if (told := AppriseSender().check(channel))]:
+        return Finding(False, f"{'; '.join(wrong)}: mend it in TIDEMARK_ALERT_URLS")
+    named = "; ".join(channel.described() for channel in channels)
+    return Finding(True, f"channels: {named or 'none, alerts are only kept'}; try them: tidemark alerts test")
 
 
 def _dataset_source(dataset: SourceDataset, chosen: Settings) -> Finding:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
+from assets_pkg.commands.alerts import show_channels, show_open
 from assets_pkg.commands.tables import terminal
 from assets_pkg.dagster_client import DagsterClient
 from assets_pkg.launcher import url_of
@@ -16,7 +17,7 @@ from resources.catalog import dirty_days, sources
 from resources.feast.views import states
 from resources.timescale import sql
 from resources.timescale.capabilities import read_capabilities
-from resources.wiring import Settings, build_timescale
+from resources.wiring import Settings, alerts_resource, build_timescale
 from schemas.catalog import LEDGER
 from schemas.catalog_budget import CIRCUITS
 from schemas.tables import OPENAQ_MEASUREMENTS, TABLES
@@ -34,6 +35,9 @@ def status(chosen: Settings) -> int:
         _owed(connection, console)
         _circuits(connection, console)
         _serving(connection, console)
+    alerts = alerts_resource(chosen, build_timescale(chosen))
+    show_channels(alerts, console)
+    show_open(alerts, console)
     if url:
         _runs(DagsterClient(url), console)
     return 0

@@ -104,6 +104,7 @@ class HttpClient(Generic[Good]):
         base_url: root of the API, without a slash at its end (see `checked_url`).
         label: what messages call the API.
         judge: the good answer in an answer; raises `Throttled`, `ComeAgain` or one of our errors for any other.
+        heard: is told how long each answer, or its failure, took, seconds.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class HttpClient(Generic[Good]):
         budget: RateBudget,
         breaker: CircuitBreaker,
         patience: Patience | None = None,
+        heard: Callable[[float], None] = lambda _: None,
         connections: int = 8,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -128,6 +130,7 @@ class HttpClient(Generic[Good]):
         self._judge = judge
         self._breaker = breaker
         self._patience = patience or Patience()
+        self._heard = heard
         self._clock = clock
         self._sleep = sleep
         self._now = now
@@ -203,12 +206,15 @@ class HttpClient(Generic[Good]):
         # requests' proxies and certificates of the environment; a prepared request does not look for them by itself.
         settings = self._session.merge_environment_settings(url, {}, True, None, None)
         timeout = (min(self._patience.connect_s, deadline_s), min(self._patience.read_s, deadline_s))
+        sent = self._clock()
         try:
             with self._session.send(prepared, timeout=timeout, allow_redirects=False, **settings) as response:
                 body = self._read(response, due)
         except (requests.RequestException, urllib3.exceptions.HTTPError, zlib.error, OSError) as error:
             unavailable = SourceUnavailable(f"{self._label} cannot be read at {url}: {type(error).__name__}: {error}")
             raise ComeAgain(unavailable, wait_s=None, is_outage=True, attempts=None) from error
+        finally:
+            self._heard(self._clock() - sent)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(status=response.status_code, body=self._auth.scrub(body), headers=headers, url=url)
 

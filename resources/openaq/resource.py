@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, SecretStr
 
+from resources.catalog.api_answers import AnswerTimes
 from resources.errors import ConfigurationError, CredentialsRejected, TidemarkError
 from resources.openaq.api import API_POLICY, ApiMode
 from resources.openaq.archive import ArchiveMode, Known
@@ -178,6 +179,7 @@ class OpenAQResource(dg.ConfigurableResource):
             SecretStr(self.api_key),
             budget=self._budget,
             breaker=CircuitBreaker("openaq", API_POLICY, circuits),
+            heard=AnswerTimes(engine_of(self.timescale.url()), "openaq"),
         )
         return ApiMode(client, RawStore(self.raw_url), circuits)
 

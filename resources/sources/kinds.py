@@ -32,6 +32,8 @@ class Reach:
     budget: RateBudget = field(default_factory=lambda: LocalRateBudget((Rate(60, 60.0),)))
     circuits: CircuitStore = field(default_factory=LocalCircuitStore)
     patience: Patience | None = None
+    heard: Callable[[float], None] = lambda _: None
+    """Is told how long each answer of an API took, seconds."""
     work_dir: Path | None = None
     """Where objects lie while they are read; None: the system's folder for such."""
 
@@ -50,6 +52,7 @@ KINDS: Mapping[SourceKind, Callable[[Reach], Source]] = {
         budget=reach.budget,
         circuits=reach.circuits,
         patience=reach.patience,
+        heard=reach.heard,
     ),
 }
 

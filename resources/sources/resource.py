@@ -14,6 +14,7 @@ import dagster as dg
 from pydantic import Field, SecretStr
 
 from resources.catalog import source_reads
+from resources.catalog.api_answers import AnswerTimes
 from resources.errors import ConfigurationError
 from resources.openaq.circuit_shared import SharedCircuitStore
 from resources.openaq.rate_budget import Rate
@@ -101,6 +102,7 @@ class SourcesResource(dg.ConfigurableResource["SourcesResource"]):
             token_header=self.token_headers.get(dataset.name, "Authorization"),
             budget=SharedRateBudget(engine, (Rate(dataset.requests_per_minute, 60.0),), name=f"source/{dataset.name}"),
             circuits=SharedCircuitStore(engine),
+            heard=AnswerTimes(engine, f"source/{dataset.name}"),
             work_dir=Path(self.work_dir) if self.work_dir else None,
         )
         return open_source(dataset.kind, reach)

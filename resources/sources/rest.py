@@ -10,7 +10,7 @@ may be tried again; rows that come twice are duplicates.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -73,6 +73,7 @@ class RestSource(Source):
         budget: RateBudget,
         circuits: CircuitStore,
         patience: Patience | None = None,
+        heard: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.address = checked_url(url, label=setting, example="https://api.example.org/v1")
         _refuse_link_local(self.address, setting)
@@ -90,6 +91,7 @@ class RestSource(Source):
             budget=budget,
             breaker=CircuitBreaker(f"source/{name}", POLICY, circuits),
             patience=patience,
+            heard=heard,
         )
 
     def close(self) -> None:
