@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "09_create_alert_tables"
+revision = "06_create_alert_tables"
 down_revision = "05_create_feature_tables"
 branch_labels = None
 depends_on = None
