@@ -15,7 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from resources.timescale import server
-from resources.timescale.resource import TimescaleResource, engine_of, plain_url
+from resources.timescale.addresses import plain_url
+from resources.timescale.resource import TimescaleResource, engine_of
 from schemas.declared_files import file_datasets
 from tests.file_graph import FileGraph
 from tests.redis_server import RedisServer, redis_server

@@ -22,9 +22,10 @@ from assets_pkg.commands.feast import REPOSITORY, feast, feast_environment
 from resources.errors import ConfigurationError, TidemarkError
 from resources.feast.configuration import REGISTRY_SCHEMA as SCHEMA
 from resources.timescale import server, sql
+from resources.timescale.addresses import plain_url
 from resources.timescale.arrow import to_arrow
 from resources.timescale.capabilities import read_capabilities
-from resources.timescale.resource import TimescaleResource, plain_url
+from resources.timescale.resource import TimescaleResource
 from resources.timescale.tables import ensure
 from resources.wiring import Settings
 from schemas.tables import AIR_QUALITY_HOURLY, TABLES
