@@ -23,7 +23,7 @@ from sqlalchemy import make_url
 
 from resources import wiring
 from resources.timescale import server
-from resources.timescale.resource import plain_url
+from resources.timescale.addresses import plain_url
 
 DATABASE = "dagster"
 

@@ -2,31 +2,31 @@
 
 Belongs here: `Settings` (every variable, its default and its check) and `build_resources()`. Secrets reach a resource
 as `dg.EnvVar`, so that the UI shows their name and never their value. Does not belong here: what a resource does.
+
+Every process of Dagster's reads the settings, and webserver and daemon build no resource: what a resource is made of
+takes seconds to load, so each is imported where it is built.
 """
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import dagster as dg
-import stamina
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from resources.alerts.channel import channels_of
 from resources.alerts.quiet import quiet_hours
-from resources.alerts.resource import DEFAULTS, AlertsResource
-from resources.catalog.file_catalog import FileCatalog
-from resources.catalog.io_manager import LedgerIOManager
-from resources.catalog.resource import CatalogResource
-from resources.catalog.schema import CatalogedTimescale
+from resources.alerts.thresholds import DEFAULTS
 from resources.errors import ConfigurationError
-from resources.feast.io_manager import FeastIOManager
-from resources.feast.resource import FeastResource
-from resources.landing.resource import LandingResource
-from resources.openaq.resource import OpenAQResource
-from resources.sources.resource import SourcesResource, setting_of
-from schemas.source_tables import source_datasets
+
+if TYPE_CHECKING:
+    from resources.alerts.resource import AlertsResource
+    from resources.catalog.schema import CatalogedTimescale
+    from resources.feast.resource import FeastResource
+    from resources.landing.resource import LandingResource
+    from resources.openaq.resource import OpenAQResource
+    from resources.sources.resource import SourcesResource
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
@@ -169,6 +169,12 @@ def settings() -> Settings:
 
 def build_resources(chosen: Settings) -> dict[str, object]:
     """The resources of the graph, by the names assets ask for them."""
+    from resources.catalog.file_catalog import FileCatalog
+    from resources.catalog.io_manager import LedgerIOManager
+    from resources.catalog.resource import CatalogResource
+    from resources.catalog.schema import CatalogedTimescale
+    from resources.feast.io_manager import FeastIOManager
+
     timescale = CatalogedTimescale(
         database_url=dg.EnvVar("TIDEMARK_DATABASE_URL") if chosen.database_url else "", state_dir=str(chosen.home)
     )
@@ -189,8 +195,10 @@ def build_resources(chosen: Settings) -> dict[str, object]:
     }
 
 
-def alerts_resource(chosen: Settings, timescale: CatalogedTimescale, *, urls: str | None = None) -> AlertsResource:
+def alerts_resource(chosen: Settings, timescale: "CatalogedTimescale", *, urls: str | None = None) -> "AlertsResource":
     """Alerts as configured; outside of Dagster (no `urls` given) with the addresses themselves in it."""
+    from resources.alerts.resource import AlertsResource
+
     secret = chosen.alert_urls.get_secret_value() if chosen.alert_urls else ""
     return AlertsResource(
         timescale=timescale,
@@ -208,16 +216,20 @@ def alerts_resource(chosen: Settings, timescale: CatalogedTimescale, *, urls: st
 
 
 def feast_resource(
-    chosen: Settings, timescale: CatalogedTimescale, *, online_store_url: str | None = None
-) -> FeastResource:
+    chosen: Settings, timescale: "CatalogedTimescale", *, online_store_url: str | None = None
+) -> "FeastResource":
     """The feature store as configured; outside of Dagster (no URL given) with the URL itself in it."""
+    from resources.feast.resource import FeastResource
+
     secret = chosen.online_store_url.get_secret_value() if chosen.online_store_url else ""
     url = secret if online_store_url is None else online_store_url
     return FeastResource(timescale=timescale, online_store_url=url, home=str(chosen.home), declarations=DECLARATIONS)
 
 
-def landing_resource(chosen: Settings) -> LandingResource:
+def landing_resource(chosen: Settings) -> "LandingResource":
     """The landing zone as configured."""
+    from resources.landing.resource import LandingResource
+
     return LandingResource(
         url=chosen.files_url or str(chosen.home / "files"),
         endpoint_url=chosen.files_endpoint_url or "",
@@ -228,8 +240,13 @@ def landing_resource(chosen: Settings) -> LandingResource:
     )
 
 
-def sources_resource(chosen: Settings, timescale: CatalogedTimescale, *, is_dagster: bool = False) -> SourcesResource:
+def sources_resource(
+    chosen: Settings, timescale: "CatalogedTimescale", *, is_dagster: bool = False
+) -> "SourcesResource":
     """The sources of the declared datasets as configured; outside of Dagster with the secrets themselves in it."""
+    from resources.sources.resource import SourcesResource, setting_of
+    from schemas.source_tables import source_datasets
+
     given = _source_settings(chosen)
     found: dict[str, dict[str, str]] = {"URL": {}, "TOKEN": {}, "TOKEN_HEADER": {}}
     for dataset in source_datasets():
@@ -247,14 +264,22 @@ def sources_resource(chosen: Settings, timescale: CatalogedTimescale, *, is_dags
 
 def _source_settings(chosen: Settings) -> dict[str, str]:
     """What is set of `TIDEMARK_SOURCE_<NAME>_*`: a dataset that is declared needs no field of `Settings`."""
+    from resources.sources.resource import setting_of
+
     given = {name: value for name, value in os.environ.items() if name.startswith("TIDEMARK_SOURCE_") and value}
     if chosen.source_delivery_url:
         given[setting_of("delivery")] = chosen.source_delivery_url.get_secret_value()
     return given
 
 
-def openaq_resource(chosen: Settings, timescale: CatalogedTimescale, *, api_key: str | None = None) -> OpenAQResource:
+def openaq_resource(
+    chosen: Settings, timescale: "CatalogedTimescale", *, api_key: str | None = None
+) -> "OpenAQResource":
     """OpenAQ as configured; outside of Dagster (no `api_key` given) with the key itself in it."""
+    import stamina
+
+    from resources.openaq.resource import OpenAQResource
+
     # A retry is told by the error it ends in; stamina would print each one to standard output.
     stamina.instrumentation.set_on_retry_hooks([])
     key = chosen.openaq_api_key
@@ -273,7 +298,9 @@ def openaq_resource(chosen: Settings, timescale: CatalogedTimescale, *, api_key:
     )
 
 
-def build_timescale(chosen: Settings) -> CatalogedTimescale:
+def build_timescale(chosen: Settings) -> "CatalogedTimescale":
     """The database for use outside of Dagster, with the URL itself in it."""
+    from resources.catalog.schema import CatalogedTimescale
+
     url = chosen.database_url.get_secret_value() if chosen.database_url else ""
     return CatalogedTimescale(database_url=url, state_dir=str(chosen.home))

@@ -22,11 +22,9 @@ from resources.alerts.message import Message
 from resources.alerts.outbox import Recorded
 from resources.alerts.quiet import QuietHours, quiet_hours
 from resources.alerts.sending import AppriseSender, Outcome, Sender
-from resources.alerts.thresholds import Thresholds
+from resources.alerts.thresholds import DEFAULTS, Thresholds
 from resources.errors import ConfigurationError
 from resources.timescale.resource import TimescaleResource
-
-DEFAULTS = Thresholds()
 
 
 class AlertsResource(dg.ConfigurableResource["AlertsResource"]):

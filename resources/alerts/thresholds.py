@@ -23,3 +23,6 @@ class Thresholds:
     """Seconds an API may take to answer."""
     silent_s: float = 1800.0
     """Seconds a sensor or schedule may be overdue."""
+
+
+DEFAULTS = Thresholds()

@@ -117,11 +117,14 @@ def _same(old: pd.DataFrame, new: pd.DataFrame, spec: TableSpec) -> tuple[np.nda
 
 def _same_anywhere(old: pd.DataFrame, new: pd.DataFrame, spec: TableSpec) -> tuple[np.ndarray, np.ndarray]:
     """The same for rows in any order, by hashes; equal hashes are looked into."""
+    if old.empty or new.empty:
+        return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
     keys = []
     for frame in (old, new):
         content = frame[spec.content]
         floats = list(content.select_dtypes("float").columns)
-        content = content.assign(**{name: content[name] + 0.0 for name in floats})  # -0.0 becomes 0.0
+        # -0.0 becomes 0.0; one sum of all columns, for a wide table has hundreds
+        content = pd.concat([content.drop(columns=floats), content[floats] + 0.0], axis=1)
         digest = pd.util.hash_pandas_object(content, index=False)
         keys.append(_occurrences(digest.to_frame("digest"), ["digest"]))
     pairs = keys[0].merge(keys[1], on=["digest", "n"], suffixes=("_old", "_new"))
@@ -133,10 +136,11 @@ def _same_anywhere(old: pd.DataFrame, new: pd.DataFrame, spec: TableSpec) -> tup
 def _equal(old: pd.DataFrame, new: pd.DataFrame, old_at: np.ndarray, new_at: np.ndarray, spec: TableSpec) -> np.ndarray:
     """Whether the rows labelled `old_at` and `new_at` agree, pair by pair, in all content."""
     agree = np.ones(len(old_at), dtype=bool)
+    old_places, new_places = old.index.get_indexer(pd.Index(old_at)), new.index.get_indexer(pd.Index(new_at))
     for name in spec.content:
-        left, right = old[name].loc[old_at], new[name].loc[new_at]
-        same = pd.array(left.array == right.array, dtype="boolean").fillna(False).to_numpy(dtype=bool)
-        agree &= same | (left.isna().to_numpy() & right.isna().to_numpy())
+        left, right = old[name].array.take(old_places), new[name].array.take(new_places)
+        same = pd.array(left == right, dtype="boolean").fillna(False).to_numpy(dtype=bool)
+        agree &= same | (pd.isna(left) & pd.isna(right))
     return agree
 
 

@@ -18,9 +18,9 @@ from pydantic import Field
 
 from resources.errors import ConfigurationError, ContractBroken, CredentialsRejected, DatabaseUnavailable, TidemarkError
 from resources.timescale import server, sql
+from resources.timescale.addresses import plain_url
 from resources.timescale.arrow_driver import arrow_connection
 
-CONNECT_TIMEOUT_S = 10
 CONFIGURATION_LIMIT_EXCEEDED = "53400"
 PASSING = {"55P03", "25006", "25P03"}
 """A lock not to be had, a standby before it is promoted, a session that idled too long."""
@@ -103,27 +103,6 @@ class TimescaleResource(dg.ConfigurableResource["TimescaleResource"]):
         embedded = server.hold(Path(self.state_dir))
         server.ensure_databases(embedded, (self.database,))
         return plain_url(embedded.url(self.database))
-
-
-def plain_url(url: str) -> str:
-    """The URL as the Arrow driver and libpq know it, its parts quoted so that all drivers read the same.
-
-    Raises:
-        ConfigurationError: it is no PostgreSQL URL. The message does not repeat it, for it holds a password.
-    """
-    try:
-        parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
-        parsed = None
-    if parsed is None or parsed.get_backend_name() not in {"postgresql", "postgres"}:
-        raise ConfigurationError(
-            "the database URL must read postgresql://user:password@host:port/database, with special characters of the "
-            "password percent-encoded"
-        )
-    if "connect_timeout" not in parsed.query:
-        parsed = parsed.update_query_dict({"connect_timeout": str(CONNECT_TIMEOUT_S)})
-    address, _, options = parsed.set(drivername="postgresql").render_as_string(hide_password=False).partition("?")
-    return f"{address.replace(' ', '%20')}?{options.replace('+', '%20')}"  # libpq does not read + as a space
 
 
 @cache

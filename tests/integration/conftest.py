@@ -15,7 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from resources.timescale import server
-from resources.timescale.resource import TimescaleResource, engine_of, plain_url
+from resources.timescale.addresses import plain_url
+from resources.timescale.resource import TimescaleResource, engine_of
 from schemas.declared_files import file_datasets
 from tests.file_graph import FileGraph
 from tests.redis_server import RedisServer, redis_server
@@ -58,6 +59,14 @@ def module_postgres_url(embedded: server.EmbeddedServer) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(autouse=True)
+def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs in the test's process draw nothing: pictures take longer than all else. Stacks that run draw them, and the
+    unit tests look at them."""
+    for name in ("assets.day_picture", "assets.score_picture", "file_assets.dataset_picture"):
+        monkeypatch.setattr(f"assets_pkg.quality.{name}", lambda *_: b"")
+
+
 @pytest.fixture(scope="session")
 def timescale_server() -> str:
     """libpq URL of a real TimescaleDB server."""
@@ -91,8 +100,7 @@ def graph_under(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., FileGraph]]:
     """Builds the graph under other declarations, as `graph_under(sales={"timezone": "Europe/Berlin"})`; the next one
-    built finds the same database and the same folder. Pictures take longer than all else, and others test them."""
-    monkeypatch.setattr("assets_pkg.quality.file_assets._show", lambda *_, **__: None)
+    built finds the same database and the same folder."""
     with dg.DagsterInstance.ephemeral() as instance:
 
         def built(**declared: dict[str, Any]) -> FileGraph:

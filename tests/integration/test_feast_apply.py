@@ -1,5 +1,7 @@
 """`tidemark feast ...` with Feast's own command line on a real PostgreSQL whose server keeps a far time zone."""
 
+import gc
+import io
 import json
 import os
 import re
@@ -8,28 +10,39 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import psycopg
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 from psycopg import sql as pgsql
 
 from assets_pkg.commands.feast import REPOSITORY, feast, feast_environment
 from resources.errors import ConfigurationError, TidemarkError
 from resources.feast.configuration import REGISTRY_SCHEMA as SCHEMA
 from resources.timescale import server, sql
+from resources.timescale.addresses import plain_url
 from resources.timescale.arrow import to_arrow
 from resources.timescale.capabilities import read_capabilities
-from resources.timescale.resource import TimescaleResource, plain_url
+from resources.timescale.resource import TimescaleResource
 from resources.timescale.tables import ensure
 from resources.wiring import Settings
 from schemas.tables import AIR_QUALITY_HOURLY, TABLES
 from tests.builders import FIRST_HOUR, feature_rows, together
 from tests.served import DAY, SALES, Serving
+
+with warnings.catch_warnings():  # what Feast warns of while it is imported is its own affair
+    warnings.simplefilter("ignore")
+    from feast import FeatureStore
+    from feast.cli.cli import cli
 
 pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,19 +56,43 @@ from resources.wiring import settings
 sys.exit(feast(settings(), sys.argv[1:]))
 """
 
-HISTORY = """
-import json, sys
-import pandas as pd
-from feast import FeatureStore
 
-asked = json.load(sys.stdin)
-moments = pd.DataFrame(asked, columns=["location_id", "event_timestamp"])
-moments["event_timestamp"] = pd.to_datetime(moments["event_timestamp"], utc=True)
-store = FeatureStore(sys.argv[1])
-rows = store.get_historical_features(moments, store.get_feature_service("air_quality_hourly")).to_df()
-rows["asked"] = rows["event_timestamp"].dt.strftime("%Y-%m-%dT%H:%M")
-print(rows.drop(columns="event_timestamp").to_json(orient="records"))
-"""
+class Inside:
+    """Feast's command line in this process, which has loaded it, in place of a process of its own."""
+
+    def __init__(self, command: list[str], env: dict[str, str]) -> None:
+        assert command[:3] == [sys.executable, "-m", "feast.cli.cli"]
+        with as_if_in(env):
+            self._result = CliRunner().invoke(cli, command[3:])
+
+    def __enter__(self) -> "Inside":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        print(self._result.output)
+
+    def wait(self) -> int:
+        return self._result.exit_code
+
+
+@contextmanager
+def as_if_in(variables: Mapping[str, str]) -> Iterator[None]:
+    """This process with the variables of another; what Feast loads of the repository and where it goes is undone."""
+    loaded = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Feast warns of is its own affair
+        patch.setattr(sys, "path", list(sys.path))
+        patch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
+        patch.chdir(Path.cwd())
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        try:
+            yield
+        finally:
+            gc.collect()  # connections Feast leaves to the garbage end here, where nobody warns of it
+            for name in sys.modules.keys() - loaded:
+                if str(REPOSITORY) in str(getattr(sys.modules[name], "__file__", "")):
+                    del sys.modules[name]
 
 
 class Stage:
@@ -77,8 +114,18 @@ class Stage:
             text=True,
         )
 
-    def run(self, *arguments: str) -> str:
-        """What the command prints; it succeeds."""
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """What the command prints; it ends with that code. Feast is loaded once for all of them."""
+        printed = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+            patch.setattr("assets_pkg.commands.feast.subprocess", SimpleNamespace(Popen=Inside))
+            ended_with = feast(self.settings, arguments)
+        self.printed += printed.getvalue()
+        assert ended_with == code, printed.getvalue()
+        return printed.getvalue()
+
+    def run_alone(self, *arguments: str) -> str:
+        """As `run`, in a process of its own, from which Feast gets one of its own."""
         with self.start(*arguments) as process:
             printed, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, printed
@@ -87,18 +134,13 @@ class Stage:
 
     def as_of(self, moments: list[tuple[int, str]]) -> dict[tuple[int, str], dict[str, Any]]:
         """The historical features of (location, UTC moment)."""
-        done = subprocess.run(
-            [sys.executable, "-c", HISTORY, str(REPOSITORY)],
-            input=json.dumps(moments),
-            env=feast_environment(self.settings, self.url),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        self.printed += done.stdout + done.stderr
-        return {(row["location_id"], row["asked"]): row for row in json.loads(done.stdout.splitlines()[-1])}
+        asked = pd.DataFrame(moments, columns=["location_id", "event_timestamp"])
+        asked["event_timestamp"] = pd.to_datetime(asked["event_timestamp"], utc=True)
+        with as_if_in(feast_environment(self.settings, self.url)):
+            rows = _historical(asked)
+        rows["asked"] = rows["event_timestamp"].dt.strftime("%Y-%m-%dT%H:%M")
+        found = json.loads(rows.drop(columns="event_timestamp").to_json(orient="records"))
+        return {(row["location_id"], row["asked"]): row for row in found}
 
     def registered(self) -> dict[str, list[tuple[Any, ...]]]:
         """The registry's tables, but for what also says when someone last applied."""
@@ -141,9 +183,14 @@ def stage(embedded: server.EmbeddedServer, tmp_path_factory: pytest.TempPathFact
         ),
     )
     stage = Stage(url, tmp_path_factory.mktemp("home"))
-    stage.run("apply")
+    stage.run_alone("apply")
     yield stage
     assert SECRET not in stage.printed
+
+
+def _historical(asked: pd.DataFrame) -> pd.DataFrame:
+    store = FeatureStore(str(REPOSITORY))
+    return store.get_historical_features(asked, store.get_feature_service("air_quality_hourly")).to_df()
 
 
 def _with(url: str, **parts: str) -> str:
@@ -274,10 +321,7 @@ def test_first_uses_at_the_same_moment_do_not_disturb_each_other(postgres_url: s
 
 
 def test_a_wrong_command_ends_with_feasts_own_exit_code(stage: Stage) -> None:
-    with stage.start("no-such-command") as process:
-        printed, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 2
-    assert "No such command" in printed
+    assert "No such command" in stage.run("no-such-command", code=2)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of this machine")

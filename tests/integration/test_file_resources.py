@@ -135,8 +135,17 @@ def test_a_full_disk_under_a_refused_file_keeps_it_until_there_is_room(
     require_done(graph, rows=0, status="rejected")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
-@pytest.mark.parametrize("call", ["open", "link", "rename", "mkdir", "fsync"])
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [
+        ("open", errno.EACCES),
+        ("open", errno.ENOSPC),
+        ("link", errno.EACCES),
+        ("rename", errno.EACCES),
+        ("mkdir", errno.ENOSPC),
+        ("fsync", errno.ENOSPC),
+    ],
+)
 def test_whichever_call_is_refused_nothing_is_lost_and_the_next_run_completes_it(
     graph: FileGraph, monkeypatch: pytest.MonkeyPatch, call: str, number: int
 ) -> None:
@@ -188,10 +197,10 @@ def test_a_file_nobody_may_read_does_not_keep_the_others(graph: FileGraph, monke
 
 @pytest.fixture
 def small_tablespace(embedded: EmbeddedServer, mounted: Callable[[Path, str], None], open_folder: Path) -> str:
-    """A tablespace of the server on a disk of its own."""
+    """A tablespace of the server on a disk of its own, half as large as the 60 000 rows a test loads."""
     folder = open_folder / f"tablespace_{os.urandom(4).hex()}"
     owner = next(path for path in open_folder.rglob("PG_VERSION")).stat()
-    mounted(folder, f"size=8m,mode=700,uid={owner.st_uid},gid={owner.st_gid}")
+    mounted(folder, f"size=4m,mode=700,uid={owner.st_uid},gid={owner.st_gid}")
     engine = engine_of(embedded.url("postgres")).execution_options(isolation_level="AUTOCOMMIT")
     quoted = sa.sql.quoted_name(folder.name, quote=True)
     with engine.connect() as connection:
@@ -222,8 +231,8 @@ def test_a_full_disk_under_the_database_rolls_the_file_back_until_there_is_room(
         connection.execute(sa.DDL(f"ALTER TABLE {STAGING.qualified} SET TABLESPACE pg_default"))
 
 
-def test_200_files_at_once_in_20_datasets_are_loaded_with_few_connections(graph: FileGraph, postgres_url: str) -> None:
-    for dataset in range(20):
+def test_100_files_at_once_in_10_datasets_are_loaded_with_few_connections(graph: FileGraph, postgres_url: str) -> None:
+    for dataset in range(10):
         for number in range(10):
             graph.drop(f"things_{dataset:02}", f"{number}.csv", sales_csv(5, first=100 * dataset + 10 * number))
     connections, is_over = [0], threading.Event()
@@ -238,10 +247,10 @@ def test_200_files_at_once_in_20_datasets_are_loaded_with_few_connections(graph:
     finally:
         is_over.set()
         sampler.join()
-    assert rounds == 3
+    assert rounds == 2
     assert 8 <= max(connections) <= 8 * MOST_CONNECTIONS_OF_A_RUN
     files = graph.catalog_files()[1:]
-    assert len(files) == 200
+    assert len(files) == 100
     assert {(file["ingestion_status"], file["row_count"]) for file in files} == {("archived", 5)}
     assert graph.nothing_lies_in_landing()
 

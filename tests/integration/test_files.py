@@ -20,9 +20,7 @@ SALES, METERS = tables_of("sales"), tables_of("meters")
 
 
 @pytest.fixture
-def graph(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileGraph]:
-    """Pictures take longer than all else, and others test them."""
-    monkeypatch.setattr("assets_pkg.quality.file_assets._show", lambda *_, **__: None)
+def graph(postgres_url: str, tmp_path: Path) -> Iterator[FileGraph]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield FileGraph(postgres_url, tmp_path, instance)
 

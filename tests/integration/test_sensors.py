@@ -149,7 +149,6 @@ def test_a_tick_that_is_repeated_asks_under_the_same_key(graph: Graph) -> None:
 
 
 def test_what_the_sensor_asks_for_settles_everything(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assets_pkg.quality.assets._show", lambda *_, **__: None)
     monkeypatch.setattr("assets_pkg.planning.FIRST_WAIT", timedelta(0))
     assert graph.run(ago(9), ago(8), tables=[STAGING]).success
     layers = []

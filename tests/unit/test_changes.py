@@ -16,7 +16,7 @@ from resources.timescale.changes import KINDS, rows_by_day, settle
 from schemas.base import NullableBool, NullableInt, TableModel, Text, UtcTimestamp, conform, empty
 from schemas.table_spec import TableSpec
 from schemas.tables import AIR_QUALITY_HOURLY
-from tests.builders import FIRST_HOUR, feature_rows, together
+from tests.builders import FIRST_HOUR, feature_rows
 
 
 class Row(TableModel):
@@ -204,11 +204,14 @@ def test_what_was_touched_and_what_was_there_before_is_told_of_served_tables(dat
     before, after = data.draw(said), data.draw(said)
 
     def frame(rows: Said) -> pd.DataFrame:
-        parts = [
-            feature_rows(1, first=FIRST_HOUR + timedelta(hours=hour), location_id=number, pm25_ugm3=value)
-            for (number, hour), value in rows.items()
-        ]
-        return together(*parts) if parts else empty(AIR_QUALITY_HOURLY.model)
+        if not rows:
+            return empty(AIR_QUALITY_HOURLY.model)
+        columns = {
+            "location_id": [number for number, _ in rows],
+            "datetime_utc": [FIRST_HOUR + timedelta(hours=hour) for _, hour in rows],
+            "pm25_ugm3": list(rows.values()),
+        }
+        return feature_rows(len(rows), **columns)
 
     _, changes = settle(frame(before), frame(after), AIR_QUALITY_HOURLY)
     differ = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}

@@ -21,7 +21,8 @@ from resources.errors import (
     TidemarkError,
 )
 from resources.timescale import sql
-from resources.timescale.resource import TimescaleResource, plain_url, translation_of
+from resources.timescale.addresses import plain_url
+from resources.timescale.resource import TimescaleResource, translation_of
 from resources.timescale.table_slice import WHOLE_TABLE, Part, TableSlice
 from schemas.base import NullableBool, NullableInt, TableModel, Text, UtcTimestamp
 from schemas.table_spec import TableSpec
