@@ -3,8 +3,7 @@
 Belongs here: `Settings` (every variable, its default and its check) and `build_resources()`. Secrets reach a resource
 as `dg.EnvVar`, so that the UI shows their name and never their value. Does not belong here: what a resource does.
 
-Every process of Dagster's reads the settings, and webserver and daemon build no resource: what a resource is made of
-takes seconds to load, so each is imported where it is built.
+Webserver and daemon read the settings and build no resource: each is imported where it is built, which takes seconds.
 """
 
 import os
@@ -127,14 +126,9 @@ class Settings(BaseSettings):
     def _degrees(cls, given: object) -> object:
         return tuple(part.strip() for part in given.split(",")) if isinstance(given, str) else given
 
-    @field_validator("alert_quiet_hours")
-    @classmethod
-    def _hours(cls, given: str) -> str:
-        quiet_hours(given)
-        return given
-
     @model_validator(mode="after")
-    def _channels(self) -> Self:
+    def _alerts(self) -> Self:
+        quiet_hours(self.alert_quiet_hours)
         channels_of(self.alert_urls.get_secret_value() if self.alert_urls else "", self.alert_levels)
         return self
 
