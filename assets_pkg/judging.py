@@ -51,20 +51,20 @@ def judge_and_store(timescale: TimescaleResource, spec: TableSpec, window: Windo
     """
     table, results, held = judged_rows.stored(timescale, spec), [], set()
     if not table.exists:
-        return Judged(results=_results([]), held=frozenset())
+        return Judged(results=results_of([]), held=frozenset())
     judged: set[date] = set()
     for days in judged_rows.pieces(timescale, table, window):
         with timescale.transaction() as transaction:
             transaction.execute(rule_results.lock(spec.qualified, days))
             verdicts = _judged(timescale, transaction, table, days)
-            found = _results(verdicts)
+            found = results_of(verdicts)
             violations = [report.violations.assign(day=day) for day, report in verdicts if len(report.violations)]
             broken = pd.concat(violations, ignore_index=True) if violations else pd.DataFrame()
             held |= rule_results.store(transaction, spec, days, found, broken, run_id=run_id)
         results.append(found)
         judged.update(days)
     _forget(timescale, spec, window, judged, run_id)
-    return Judged(results=pd.concat(results, ignore_index=True) if results else _results([]), held=frozenset(held))
+    return Judged(results=pd.concat(results, ignore_index=True) if results else results_of([]), held=frozenset(held))
 
 
 def judge(
@@ -80,6 +80,24 @@ def judge(
         yield from verdicts
 
 
+def summary(results: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts on days as one row per rule: columns rule, kind, severity, checked, failed, days, days_failed, message
+    (of the newest day that failed, or of the newest), worst first."""
+    columns = ["rule", "kind", "severity", "checked", "failed", "days", "days_failed", "message"]
+    if results.empty:
+        return pd.DataFrame(columns=columns)
+    ordered = results.assign(is_broken=~results["passed"].astype(bool)).sort_values(["is_broken", "day"], kind="stable")
+    groups = ordered.groupby(["rule", "kind", "severity"], sort=False)
+    told = groups.agg(
+        checked=("checked", "sum"),
+        failed=("failed", "sum"),
+        days=("day", "nunique"),
+        days_failed=("is_broken", "sum"),
+        message=("message", "last"),
+    ).reset_index()
+    return told.sort_values(["days_failed", "failed"], ascending=False, kind="stable")[columns]
+
+
 def _forget(timescale: TimescaleResource, spec: TableSpec, window: Window, judged: set[date], run_id: str) -> None:
     """A day whose rows are gone has no verdict any more, and holds nothing back."""
     with timescale.connect() as connection:
@@ -87,7 +105,7 @@ def _forget(timescale: TimescaleResource, spec: TableSpec, window: Window, judge
     if empty := sorted(known - judged):
         with timescale.transaction() as transaction:
             transaction.execute(rule_results.lock(spec.qualified, empty))
-            rule_results.store(transaction, spec, empty, _results([]), pd.DataFrame(), run_id=run_id)
+            rule_results.store(transaction, spec, empty, results_of([]), pd.DataFrame(), run_id=run_id)
 
 
 def _judged(
@@ -147,7 +165,8 @@ def _is_on(rows: pd.DataFrame, spec: TableSpec, day: date) -> pd.Series:
     return day_of(rows[spec.time_column or ""], spec.closed).eq(pd.Timestamp(midnight(day)))
 
 
-def _results(verdicts: Verdicts) -> pd.DataFrame:
+def results_of(verdicts: Verdicts) -> pd.DataFrame:
+    """The verdicts one by one: columns `RESULT_COLUMNS`."""
     told = [
         (
             day,

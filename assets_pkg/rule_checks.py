@@ -14,7 +14,7 @@ from datetime import date
 import dagster as dg
 import pandas as pd
 
-from assets_pkg.judging import Judged, judge_and_store
+from assets_pkg.judging import Judged, judge_and_store, summary
 from assets_pkg.partitions import judged_window
 from resources.timescale.resource import TimescaleResource
 from schemas.rules import Severity
@@ -99,24 +99,6 @@ def _metadata(results: pd.DataFrame) -> dict[str, object]:
         "rules_failed": int((told["days_failed"] > 0).sum()) if len(told) else 0,
         "verdicts": dg.MetadataValue.md(str(told.to_markdown(index=False)) if len(told) else "no rows, no verdict"),
     }
-
-
-def summary(results: pd.DataFrame) -> pd.DataFrame:
-    """Verdicts on days as one row per rule: columns rule, kind, severity, checked, failed, days, days_failed, message
-    (of the newest day that failed, or of the newest), worst first."""
-    columns = ["rule", "kind", "severity", "checked", "failed", "days", "days_failed", "message"]
-    if results.empty:
-        return pd.DataFrame(columns=columns)
-    ordered = results.assign(is_broken=~results["passed"].astype(bool)).sort_values(["is_broken", "day"], kind="stable")
-    groups = ordered.groupby(["rule", "kind", "severity"], sort=False)
-    told = groups.agg(
-        checked=("checked", "sum"),
-        failed=("failed", "sum"),
-        days=("day", "nunique"),
-        days_failed=("is_broken", "sum"),
-        message=("message", "last"),
-    ).reset_index()
-    return told.sort_values(["days_failed", "failed"], ascending=False, kind="stable")[columns]
 
 
 def _listed(days: Iterable[date]) -> str:

@@ -92,7 +92,7 @@ def _tightened(bounds: Bounds, check: pa.Check) -> Bounds:
 def _name(bounds: Bounds) -> str:
     """`between_0_and_100`, `at_least_0`, `less_than_5`."""
     low, high, with_low, with_high = bounds
-    least, most = (f"{end:g}" if isinstance(end, int | float) else str(end) for end in (low, high))
+    least, most = (f"{end:g}" if isinstance(end, float) else str(end) for end in (low, high))
     if low is not None and high is not None and with_low and with_high:
         return f"between_{least}_and_{most}"
     told = [] if low is None else [f"{'at_least' if with_low else 'more_than'}_{least}"]

@@ -95,6 +95,13 @@ class Schema(Rule):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Readable(Rule):
+    """A file's reader puts nothing aside: it is told what it did, and not asked again."""
+
+    kind: ClassVar[Kind] = Kind.SCHEMA
+
+
+@dataclass(frozen=True, kw_only=True)
 class Completeness(Rule):
     """Every one of the columns has a value."""
 

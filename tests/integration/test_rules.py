@@ -1,5 +1,6 @@
 """Rules on a real database: a day that breaks an ERROR is held back, its neighbours are not; mended it comes back."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -9,12 +10,13 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from assets_pkg import cli
 from assets_pkg.judging import judge, judge_and_store
 from resources.catalog import rule_results
 from resources.catalog.io_manager import LedgerIOManager
 from resources.timescale import sql
 from resources.timescale.table_slice import TableSlice
-from schemas.catalog_rules import RULE_VIOLATIONS
+from schemas.catalog_rules import RULE_RESULTS, RULE_VIOLATIONS
 from schemas.table_spec import TableSpec
 from schemas.tables import AIR_QUALITY, OPENAQ_MEASUREMENTS
 from schemas.window import Window
@@ -30,29 +32,54 @@ def march(day: int) -> date:
 
 @pytest.fixture(scope="module")
 def graph(module_postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
-    """One sound location over six days."""
+    """One sound location over six days; days 2 to 5 are staged, cleaned and judged."""
     folder: Path = tmp_path_factory.mktemp("graph")
     with dg.DagsterInstance.ephemeral() as instance:
         graph = Graph(module_postgres_url, folder, locations=[GUADALAJARA], instance=instance)
         graph.generate(march(1), march(6), kinds=())
+        result = graph.run(march(2), march(5), tables=[STAGING, SERIES])
+        assert result.success and checks_of(result)[HOLDS]
+        with graph.connect() as connection:
+            for spec in (OPENAQ_MEASUREMENTS, AIR_QUALITY):
+                connection.execute(_copied(sql.table_of(spec), f"{spec.name}_sound"))
         yield graph
 
 
 @pytest.fixture(autouse=True)
-def loaded(graph: Graph) -> None:
-    """Days 2 to 5, staged and cleaned, from sound files."""
-    graph.generate(march(1), march(6), kinds=())
-    graph.timescale.connect()
-    result = graph.run(march(2), march(5), tables=[STAGING, SERIES])
-    assert result.success and checks_of(result)[HOLDS]
+def sound(graph: Graph) -> None:
+    """Tables, archive and verdicts are as they were loaded."""
+    with graph.connect() as connection:
+        for spec in (OPENAQ_MEASUREMENTS, AIR_QUALITY):
+            table = sql.table_of(spec)
+            connection.execute(sa.delete(table))
+            kept = sa.table(f"{spec.name}_sound", *(sa.column(name) for name in spec.columns))
+            connection.execute(sa.insert(table).from_select(spec.columns, sa.select(kept)))
+        for table in (RULE_RESULTS, RULE_VIOLATIONS):
+            connection.execute(sa.delete(table))
     graph.forget_dirty_days()
 
 
+@pytest.fixture
+def sound_archive(graph: Graph) -> Iterator[None]:
+    """The archive's files are sound again afterwards."""
+    yield
+    graph.generate(march(1), march(6), kinds=())
+
+
+def _copied(table: sa.Table, name: str) -> sa.Executable:
+    return sa.DDL(
+        "CREATE TABLE %(name)s AS TABLE %(table)s",
+        context={"name": sa.sql.quoted_name(name, quote=True), "table": f"{table.schema}.{table.name}"},
+    )
+
+
+@pytest.mark.usefixtures("sound_archive")
 def test_one_day_that_breaks_an_error_stops_what_is_downstream_of_it(graph: Graph) -> None:
     before = seen(graph, AIR_QUALITY)
     blank_values(graph, march(4))
     alone = graph.run(march(4), tables=[STAGING, SERIES], as_day=True)
     assert checks_of(alone)[HOLDS] is False and not alone.success
+    assert checks_of(alone)["openaq_measurements.rules_hold_warnings"] is False
     assert not [one for one in alone.get_asset_materialization_events() if one.asset_key.path[-1] == "air_quality"]
     assert seen(graph, AIR_QUALITY) == before, "what is there of the day stays"
     assert graph.catalog.held_back() == {STAGING: {march(4)}}
@@ -62,6 +89,7 @@ def test_one_day_that_breaks_an_error_stops_what_is_downstream_of_it(graph: Grap
     assert graph.dirty()[SERIES] == {march(4)}
 
 
+@pytest.mark.usefixtures("sound_archive")
 def test_of_a_range_only_the_day_itself_is_held_back_and_mended_it_comes_back(graph: Graph) -> None:
     sound = seen(graph, AIR_QUALITY)
     blank_values(graph, march(4))
@@ -83,7 +111,7 @@ def test_of_a_range_only_the_day_itself_is_held_back_and_mended_it_comes_back(gr
     assert graph.catalog.held_back() == {}
     assert set(visible(graph, OPENAQ_MEASUREMENTS)) == {march(2), march(3), march(4), march(5)}
     assert {march(3), march(4), march(5)} <= graph.dirty()[SERIES]
-    graph.settle(march(5))
+    assert graph.run(march(3), march(5), tables=[SERIES]).success
     assert seen(graph, AIR_QUALITY) == sound
 
 
@@ -150,10 +178,38 @@ def test_warnings_block_nothing_and_are_told(graph: Graph) -> None:
     table = sql.table_of(OPENAQ_MEASUREMENTS)
     with graph.connect() as connection:
         connection.execute(sa.update(table).values(latitude=0.0, longitude=0.0))
-    found = checks_of(graph.check())
-    assert found[HOLDS] and not found["openaq_measurements.rules_hold_warnings"]
-    assert graph.catalog.held_back() == {}
+    judged = judge_and_store(graph.timescale, OPENAQ_MEASUREMENTS, Window.of_days(march(2), march(5)), run_id="one")
+    assert not judged.held and graph.catalog.held_back() == {}
     assert not verdicts(graph, march(3)).set_index("rule").loc["not_at_null_island", "passed"]
+
+
+def test_the_command_says_what_the_check_says(
+    graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path))
+    monkeypatch.setenv("TIDEMARK_DATABASE_URL", graph.timescale.database_url)
+    days = ("--from", "2025-03-02", "--to", "2025-03-05", "--json", str(tmp_path / "report.json"))
+    assert cli.main(("validate", STAGING, *days)) == 0
+    table = sql.table_of(OPENAQ_MEASUREMENTS)
+    with graph.connect() as connection:
+        on_day = sql.in_window(table.c.datetime_utc, Window.of_days(march(3), march(3)), "right")
+        connection.execute(sa.update(table).where(on_day).values(latitude=95.0))
+    assert cli.main(("validate", STAGING, *days)) == 1
+    assert "failed on 1 day(s)" in " ".join(capsys.readouterr().out.split())
+    report = json.loads((tmp_path / "report.json").read_text())
+    told = {
+        (day["day"], one["rule"]): (one["outcome"], one["checked"], one["failed"])
+        for day in report["days"]
+        for one in day["rules"]
+    }
+    judge_and_store(graph.timescale, OPENAQ_MEASUREMENTS, Window.of_days(march(2), march(5)), run_id="check")
+    stored = {(str(one.day), one.rule): (one.outcome, one.checked, one.failed) for one in verdicts(graph).itertuples()}
+    assert told == stored
+    assert sum(len(day["violations"]) for day in report["days"]) == len(kept(graph))
+    assert cli.main(("validate", STAGING, *days, "--sample", "5")) == 1
+    sampled = json.loads((tmp_path / "report.json").read_text())
+    assert [day["rows"] for day in sampled["days"]] == [5, 5, 5, 5]
+    assert cli.main(("validate", STAGING, "--from", "2030-01-01", "--to", "2030-01-02")) == 0
 
 
 def blank_values(graph: Graph, day: date) -> None:
