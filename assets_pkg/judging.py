@@ -67,6 +67,17 @@ def judge_and_store(timescale: TimescaleResource, spec: TableSpec, window: Windo
     return Judged(results=pd.concat(results, ignore_index=True) if results else results_of([]), held=frozenset(held))
 
 
+def judge_held_again(timescale: TimescaleResource, spec: TableSpec, outside: Window, *, run_id: str) -> None:
+    """Judges the days that are held back and lie outside a window again, where rows stop counting without being
+    written: a file replaces its former version, which may have arrived on another day."""
+    if spec.event_time is None:
+        return
+    with timescale.connect() as connection:
+        held = rule_results.held_days(connection).get(spec.qualified, set())
+    for day in sorted(held - set(outside.days())):
+        judge_and_store(timescale, spec, Window.of_days(day, day), run_id=run_id)
+
+
 def judge(
     timescale: TimescaleResource, spec: TableSpec, window: Window, *, sample: int | None = None
 ) -> Iterator[tuple[date, ValidationReport]]:
@@ -102,10 +113,12 @@ def _forget(timescale: TimescaleResource, spec: TableSpec, window: Window, judge
     """A day whose rows are gone has no verdict any more, and holds nothing back."""
     with timescale.connect() as connection:
         known = set(rule_results.results_of(connection, spec.qualified, window)["day"])
-    if empty := sorted(known - judged):
+    empty = sorted(known - judged)
+    for start in range(0, len(empty), judged_rows.PIECE_DAYS):
+        days = empty[start : start + judged_rows.PIECE_DAYS]
         with timescale.transaction() as transaction:
-            transaction.execute(rule_results.lock(spec.qualified, empty))
-            rule_results.store(transaction, spec, empty, results_of([]), pd.DataFrame(), run_id=run_id)
+            transaction.execute(rule_results.lock(spec.qualified, days))
+            rule_results.store(transaction, spec, days, results_of([]), pd.DataFrame(), run_id=run_id)
 
 
 def _judged(

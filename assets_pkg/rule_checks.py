@@ -14,7 +14,7 @@ from datetime import date
 import dagster as dg
 import pandas as pd
 
-from assets_pkg.judging import Judged, judge_and_store, summary
+from assets_pkg.judging import Judged, judge_and_store, judge_held_again, summary
 from assets_pkg.partitions import judged_window
 from resources.timescale.resource import TimescaleResource
 from schemas.rules import Severity
@@ -56,7 +56,9 @@ def _checks_of(spec: TableSpec) -> dg.AssetChecksDefinition:
         ],
     )
     def check(context: dg.AssetCheckExecutionContext, timescale: TimescaleResource) -> Iterator[dg.AssetCheckResult]:
-        judged = judge_and_store(timescale, spec, judged_window(context), run_id=context.run.run_id)
+        window, run_id = judged_window(context), context.run.run_id
+        judge_held_again(timescale, spec, window, run_id=run_id)
+        judged = judge_and_store(timescale, spec, window, run_id=run_id)
         yield _errors(spec, judged)
         yield _warnings(spec, judged)
 

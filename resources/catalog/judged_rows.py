@@ -1,4 +1,4 @@
-"""The rows that rules judge, as they are stored: nothing is hidden, and what breaks the model is read all the same.
+"""The rows that rules judge, as they are stored: no row that counts is hidden, and what breaks the model is read too.
 
 Belongs here: reading days of a table, rows before them, and the keys other tables have on them. Does not belong here:
 judging (`assets_pkg/quality/`), verdicts (`rule_results.py`).
@@ -13,11 +13,13 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from resources.catalog import ledger, rule_results
+from resources.catalog.files import superseded
 from resources.errors import ContractBroken
 from resources.timescale import sql
 from resources.timescale.arrow import from_arrow
 from resources.timescale.resource import TimescaleResource, Transaction
 from resources.timescale.table_slice import TableSlice
+from schemas.declared_files import file_datasets
 from schemas.table_spec import TableSpec
 from schemas.tables import TABLES
 from schemas.window import Window
@@ -54,8 +56,9 @@ def stored(timescale: TimescaleResource, spec: TableSpec) -> Stored:
 
 def pieces(timescale: TimescaleResource, table: Stored, window: Window) -> Iterator[list[date]]:
     """The window's days with rows, in order, as many together as fit in memory."""
+    query = sql.counts(TableSlice.of_window(table.spec, window)).where(_still_counts(table.spec))
     with timescale.connect() as connection:
-        counts = connection.execute(sql.counts(TableSlice.of_window(table.spec, window)).order_by(sa.text("1"))).all()
+        counts = connection.execute(query.order_by(sa.text("1"))).all()
     piece: list[date] = []
     rows = 0
     for day, count in counts:
@@ -77,7 +80,7 @@ def rows_of(transaction: Transaction, table: Stored, window: Window, *, sample: 
         known = sql.table_of(table.spec)
         key = sa.func.concat_ws("/", *(sa.cast(known.c[name], sa.Text) for name in table.spec.key))
         query = query.order_by(sa.func.hashtextextended(key, 0)).limit(sample)
-    return _frame(transaction.fetch(query), table.spec)
+    return _frame(transaction.fetch(query.where(_still_counts(table.spec))), table.spec)
 
 
 def rows_before(transaction: Transaction, table: Stored, window: Window, columns: Sequence[str]) -> pd.DataFrame:
@@ -86,7 +89,7 @@ def rows_before(transaction: Transaction, table: Stored, window: Window, columns
     whole = TableSlice.of_window(table.spec, window)
     query = sql.select(TableSlice(whole.spec, whole.parts, wanted), ordered=False)
     visible = rule_results.not_held(table.spec, sql.table_of(table.spec))
-    return _frame(transaction.fetch(query.where(visible)), table.spec)
+    return _frame(transaction.fetch(query.where(visible, _still_counts(table.spec))), table.spec)
 
 
 def known_keys(
@@ -101,6 +104,14 @@ def known_keys(
     inside = sql.in_window(table.c[spec.time_column or ""], window, spec.closed)
     found = transaction.fetch(sa.select(day, table.c[key].label("value")).distinct().where(inside)).to_pandas()
     return {one: pd.Index(values.dropna().unique()) for one, values in found.groupby("day")["value"]}
+
+
+def _still_counts(spec: TableSpec) -> sa.ColumnElement[bool]:
+    """Not the rows of a file that a newer version has replaced: they stay where they are, and count no more."""
+    dataset = file_datasets().get(spec.dataset)
+    if dataset is None or spec.event_time is None or dataset.on_new_version != "replace":
+        return sa.true()
+    return sql.table_of(spec).c.source_id.not_in(superseded(dataset.name))
 
 
 def _frame(rows: pa.Table, spec: TableSpec) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Rules on a real database: a day that breaks an ERROR is held back, its neighbours are not; mended it comes back."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -17,10 +17,13 @@ from resources.catalog.io_manager import LedgerIOManager
 from resources.timescale import sql
 from resources.timescale.table_slice import TableSlice
 from schemas.catalog_rules import RULE_RESULTS, RULE_VIOLATIONS
+from schemas.file_tables import tables_of
 from schemas.table_spec import TableSpec
 from schemas.tables import AIR_QUALITY, OPENAQ_MEASUREMENTS
 from schemas.window import Window
+from tests.file_graph import FileGraph
 from tests.graph import GUADALAJARA, Graph, checks_of, read_lines, write_lines
+from tests.written_sales import loaded, sale, written
 
 STAGING, SERIES = OPENAQ_MEASUREMENTS.qualified, AIR_QUALITY.qualified
 HOLDS = "openaq_measurements.rules_hold"
@@ -212,6 +215,10 @@ def test_the_command_says_what_the_check_says(
     assert cli.main(("validate", STAGING, "--from", "2030-01-01", "--to", "2030-01-02")) == 0
 
 
+def stale(graph: Graph, spec: TableSpec) -> set[date]:
+    return {mark.day for mark in graph.catalog.stale() if mark.table_name == spec.qualified}
+
+
 def blank_values(graph: Graph, day: date) -> None:
     """Takes the values out of the archive's lines about a UTC day."""
 
@@ -256,3 +263,38 @@ def verdicts(graph: Graph, day: date | None = None) -> pd.DataFrame:
     window = Window.of_days(day or march(1), day or march(6))
     with graph.connect() as connection:
         return rule_results.results_of(connection, STAGING, window)
+
+
+def test_a_day_of_arrival_is_held_back_with_the_days_its_rows_are_about_and_comes_back(
+    graph_under: Callable[..., FileGraph],
+) -> None:
+    files = graph_under()
+    series = tables_of("sales").series
+    dates = ["2026-03-04", "2026-03-05"]
+    loaded(files, written(sale(n, transaction_date=dates[n % 2]) for n in range(10)), name="march.csv")
+    files.settle()
+    sound = files.rows(series)
+    lost = [sale(n, transaction_date=dates[n % 2], price="") for n in range(200)]
+    files.drop("sales", "march.csv", written(lost))
+    held = files.load("sales")
+    assert not held.success and checks_of(held)["sales_data.rules_hold"] is False
+    (day,) = files.catalog.held_back()["staging.sales_data"]
+    assert {date(2026, 3, 4), date(2026, 3, 5)} <= stale(files, series)
+    files.settle()
+    assert files.rows(series)["samples"].sum() == 0, "nothing of the day that arrived wrongly is counted"
+
+    # The bad file came the day before; the one that replaces it comes today.
+    table = sql.table_of(tables_of("sales").staging)
+    yesterday = day - timedelta(days=1)
+    with files.connect() as connection:
+        earlier = table.c.arrived_at - timedelta(days=1)
+        connection.execute(sa.update(table).where(table.c.price.is_(None)).values(arrived_at=earlier))
+    judge_and_store(files.timescale, tables_of("sales").staging, Window.of_days(yesterday, day), run_id="moved")
+    assert files.catalog.held_back() == {"staging.sales_data": {yesterday}}
+    files.drop("sales", "march.csv", written(one | {"price": "19.5"} for one in lost))
+    assert files.load("sales").success
+    assert files.catalog.held_back() == {}, "what was replaced counts no more"
+    assert {date(2026, 3, 4), date(2026, 3, 5)} <= stale(files, series)
+    files.settle()
+    rows = files.rows(series)
+    assert rows.loc[rows["metric"] == "orders", "value"].sum() == 200 and len(rows) == len(sound)
