@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control, ks_2samp
+from scipy.special import kolmogorov
+from scipy.stats import false_discovery_control
 
 from schemas.rules import Distribution, Freshness, Repeats, Uniqueness
 
@@ -109,11 +110,21 @@ def _groups(rule: Distribution, rows: pd.DataFrame) -> Iterator[tuple[tuple[obje
 
 
 def _shift(group: tuple[object, ...], now: pd.Series, before: pd.Series) -> Shift:
-    new, old = (values.to_numpy(dtype=np.float64) for values in (now, before))
-    test = ks_2samp(new, old, method="asymp")
+    new, old = (np.sort(values.to_numpy(dtype=np.float64)) for values in (now, before))
+    ks, p_value = _kolmogorov_smirnov(new, old)
     median, former = float(np.median(new)), float(np.median(old))
     scale = median / former if median > 0 and former > 0 else 1.0
-    return Shift(group=group, ks=float(test.statistic), scale=scale, p_value=float(test.pvalue))
+    return Shift(group=group, ks=ks, scale=scale, p_value=p_value)
+
+
+def _kolmogorov_smirnov(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[float, float]:
+    """The two-sample statistic of sorted values and its p-value by the limiting distribution (Smirnov 1939), which
+    takes a hundredth of the time of `scipy.stats.ks_2samp`: there is one per sensor and day."""
+    values = np.concatenate([first, second])
+    shares = [np.searchsorted(one, values, side="right") / len(one) for one in (first, second)]
+    statistic = float(np.abs(shares[0] - shares[1]).max())
+    size = len(first) * len(second) / (len(first) + len(second))
+    return statistic, float(kolmogorov(np.sqrt(size) * statistic))
 
 
 def _named(rule: Distribution, one: Shift) -> str:

@@ -116,7 +116,10 @@ def _still_counts(spec: TableSpec) -> sa.ColumnElement[bool]:
 
 def _frame(rows: pa.Table, spec: TableSpec) -> pd.DataFrame:
     """Each column in the model's type if it can be had, else in that of the database: the rules tell what is wrong."""
-    return pd.DataFrame({name: _column(rows.select([name]), spec) for name in rows.column_names}, copy=False)
+    try:
+        return from_arrow(rows, spec.model)
+    except ContractBroken:
+        return pd.DataFrame({name: _column(rows.select([name]), spec) for name in rows.column_names}, copy=False)
 
 
 def _column(column: pa.Table, spec: TableSpec) -> pd.Series:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pandera.errors import SchemaErrors
+from scipy.stats import ks_2samp
 
-from assets_pkg.quality import validation
+from assets_pkg.quality import rule_groups, validation
 from assets_pkg.quality.validation import Context, Outcome, ValidationReport, validate
 from schemas.base import NullableInt, TableModel, Text, UtcTimestamp, conform
 from schemas.model_rules import model_rules
@@ -288,6 +289,15 @@ def test_many_rows_alone_are_no_shift() -> None:
     before, now = readings(list(draw.normal(50, 10, 200_000))), readings(list(draw.normal(50.1, 10, 200_000)))
     asked = rule(Distribution, "value", look_back=timedelta(days=9999), max_ks=0.2, least_rows=12)
     assert validate(now, [asked], Context(now=NOW, before=before)).of("asked").outcome is Outcome.PASSED
+
+
+@given(st.lists(st.integers(0, 9), min_size=20, max_size=60), st.lists(st.integers(0, 9), min_size=20, max_size=60))
+def test_the_difference_of_two_distributions_is_that_of_scipy(first: list[int], second: list[int]) -> None:
+    sorted_ones = [np.sort(np.array(one, dtype=float)) for one in (first, second)]
+    statistic, p_value = rule_groups._kolmogorov_smirnov(*sorted_ones)
+    expected = ks_2samp(first, second, method="asymp")
+    assert statistic == pytest.approx(expected.statistic)
+    assert p_value == pytest.approx(expected.pvalue, abs=0.12), "scipy corrects the limit for small samples"
 
 
 def test_a_cell_that_cannot_be_converted_hides_no_value_out_of_range_in_its_column() -> None:
