@@ -272,7 +272,7 @@ def test_a_day_of_arrival_is_held_back_with_the_days_its_rows_are_about_and_come
     series = tables_of("sales").series
     dates = ["2026-03-04", "2026-03-05"]
     loaded(files, written(sale(n, transaction_date=dates[n % 2]) for n in range(10)), name="march.csv")
-    files.settle()
+    assert files.run(date(2026, 3, 4), date(2026, 3, 5), tables=[series.qualified]).success
     sound = files.rows(series)
     lost = [sale(n, transaction_date=dates[n % 2], price="") for n in range(200)]
     files.drop("sales", "march.csv", written(lost))
@@ -280,7 +280,7 @@ def test_a_day_of_arrival_is_held_back_with_the_days_its_rows_are_about_and_come
     assert not held.success and checks_of(held)["sales_data.rules_hold"] is False
     (day,) = files.catalog.held_back()["staging.sales_data"]
     assert {date(2026, 3, 4), date(2026, 3, 5)} <= stale(files, series)
-    files.settle()
+    assert files.run(date(2026, 3, 4), date(2026, 3, 5), tables=[series.qualified]).success
     assert files.rows(series)["samples"].sum() == 0, "nothing of the day that arrived wrongly is counted"
 
     # The bad file came the day before; the one that replaces it comes today.
@@ -295,6 +295,6 @@ def test_a_day_of_arrival_is_held_back_with_the_days_its_rows_are_about_and_come
     assert files.load("sales").success
     assert files.catalog.held_back() == {}, "what was replaced counts no more"
     assert {date(2026, 3, 4), date(2026, 3, 5)} <= stale(files, series)
-    files.settle()
+    assert files.run(date(2026, 3, 4), date(2026, 3, 5), tables=[series.qualified]).success
     rows = files.rows(series)
     assert rows.loc[rows["metric"] == "orders", "value"].sum() == 200 and len(rows) == len(sound)
