@@ -11,7 +11,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from assets_pkg.partitions import judged_window
-from resources.catalog import ledger
+from resources.catalog import ledger, rule_results
 from resources.catalog.resource import CatalogResource
 from resources.timescale import sql
 from resources.timescale.resource import TimescaleResource
@@ -84,9 +84,10 @@ def nothing_owed(context: dg.AssetCheckExecutionContext, catalog: CatalogResourc
 @dg.asset_check(asset=["timeseries", "air_quality"], name="reads_what_staging_loaded", blocking=True)
 def reads_what_staging_loaded(context: dg.AssetCheckExecutionContext, catalog: CatalogResource) -> dg.AssetCheckResult:
     """Blocks: rows that staging loaded and cleaning never read are lost on the way. Days that are marked stale are left
-    out: they are about to be cleaned again."""
+    out: they are about to be cleaned again; so are those that rules hold back, which cleaning does not see."""
     window = judged_window(context)
     stale = {mark.day for mark in catalog.stale() if mark.table_name == AIR_QUALITY.qualified}
+    stale |= catalog.held_back().get(OPENAQ_MEASUREMENTS.qualified, set())
     entries = catalog.accounts([OPENAQ_MEASUREMENTS, AIR_QUALITY], window)
     wide = entries.pivot_table(index=["day", "unit"], columns="table_name", values=["loaded", "read"], fill_value=0)
     wide = wide.reindex(
@@ -105,7 +106,8 @@ def reads_what_staging_loaded(context: dg.AssetCheckExecutionContext, catalog: C
 def one_row_per_location_hour(
     context: dg.AssetCheckExecutionContext, timescale: TimescaleResource
 ) -> dg.AssetCheckResult:
-    """Fails where a location's hour has a series and no features, or features and no series."""
+    """Fails where a location's hour has a series and no features, or features and no series. Days of the series that
+    rules hold back are left out."""
     window = judged_window(context)
     series, features = _hours(AIR_QUALITY, window), _hours(AIR_QUALITY_HOURLY, window)
     with timescale.connect() as connection:
@@ -171,7 +173,7 @@ def _hours(spec: TableSpec, window: Window) -> sa.Select[tuple[object, ...]]:
     table = sql.table_of(spec)
     return (
         sa.select(table.c.location_id, table.c.datetime_utc)
-        .where(sql.in_window(table.c.datetime_utc, window, spec.closed))
+        .where(sql.in_window(table.c.datetime_utc, window, spec.closed), rule_results.not_held(AIR_QUALITY, table))
         .distinct()
     )
 

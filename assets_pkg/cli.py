@@ -15,6 +15,7 @@ from dotenv import load_dotenv
 
 from assets_pkg.commands.alert_arguments import add_alerts
 from assets_pkg.commands.training_set_arguments import add_training_set
+from assets_pkg.commands.validate_arguments import add_validate
 from resources.errors import TidemarkError
 from resources.wiring import PROJECT_ROOT, Settings, settings
 
@@ -81,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
         # Without a default of its own: that would hide what was said before the view.
         view.add_argument("--demo", action="store_true", default=argparse.SUPPRESS, help="on the demo's database")
 
+    validate = add_validate(commands, _settings, _day, _positive)
+
     replay = commands.add_parser(
         "replay", help="read files with something put aside again, under the declaration as it is now"
     )
@@ -122,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for command in (
         *(up, down, backfill, quarantine, replay, propose, status, doctor),
-        *(feast, serving, training_set, feature_sets),
+        *(feast, serving, training_set, feature_sets, validate),
     ):
         command.add_argument("--demo", action="store_true", help="on the demo's database and data")
     return parser

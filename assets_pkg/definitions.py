@@ -24,6 +24,7 @@ from assets_pkg.quality import assets as quality
 from assets_pkg.quality import parity_assets
 from assets_pkg.quality.file_assets import build_report_asset
 from assets_pkg.retention import build_retention_schedule, file_retention
+from assets_pkg.rule_checks import rule_checks
 from assets_pkg.sensors import build_news_sensor, build_stale_sensor
 from assets_pkg.serving import build_serving_sensor, serve_pending_features
 from assets_pkg.source_schedule import build_source_schedule
@@ -38,6 +39,7 @@ from schemas.declared_files import file_datasets
 from schemas.file_dataset import FileDataset
 from schemas.file_tables import FileTables, tables_of
 from schemas.source_tables import source_datasets
+from schemas.tables import TABLES
 
 
 def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.Definitions:
@@ -68,6 +70,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             *checks.source_checks(sourced),
             *delivery_checks(),
             parity_assets.online_equals_offline,
+            *rule_checks(TABLES.values()),
         ],
         jobs=[
             *build_jobs(),

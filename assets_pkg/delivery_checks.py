@@ -31,7 +31,8 @@ def delivery_checks() -> list[dg.AssetChecksDefinition]:
 
 def one_row_per_entity(spec: TableSpec) -> dg.AssetChecksDefinition:
     """Fails where an entity of a day's snapshot has no features, or features are of none. That no entity has two rows
-    of a day is the table's key. Days that are marked stale are left out: they are about to be computed again."""
+    of a day is the table's key. Days that are marked stale are left out: they are about to be computed again; so are
+    those whose snapshot rules hold back."""
     snapshots = TABLES[f"staging.delivery_{spec.name}s"]
 
     @dg.asset_check(
@@ -44,6 +45,7 @@ def one_row_per_entity(spec: TableSpec) -> dg.AssetChecksDefinition:
     ) -> dg.AssetCheckResult:
         window = judged_window(context)
         stale = {mark.day for mark in catalog.stale() if mark.table_name == spec.qualified}
+        stale |= catalog.held_back().get(snapshots.qualified, set())
         with timescale.connect() as connection:
             inspector = sa.inspect(connection)
             if not all(inspector.has_table(one.name, schema=one.schema) for one in (spec, snapshots)):

@@ -7,6 +7,7 @@ database or the instance (`sensors.py`, `runs.py`).
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from zlib import crc32
 
 from resources.catalog.sources import Owed
@@ -74,17 +75,21 @@ def stale_work(
     busy: Mapping[str, Sequence[DayRange]],
     specs: Collection[TableSpec],
     today: date,
+    held: Mapping[str, Collection[date]] = MappingProxyType({}),
 ) -> list[Work]:
     """The work that dirty days ask for, layer by layer, the newest first.
 
     `marks`: per table, the version of each stale day. `busy`: per table, the days of runs under way. A day waits
     while a day it reads is itself stale or being computed, so that it is computed once and not once per layer. Tables
-    of one dataset that are stale on the same range share a run. A day after `today` waits until it has come.
+    of one dataset that are stale on the same range share a run. A day after `today` waits until it has come. `held`:
+    per table, the days that rules hold back; the same days of its readers wait until they are mended, and keep what
+    they have. The days around them do not wait.
     """
+    waiting = {spec.qualified: _held_upstream(spec, held) for spec in specs}
     by_range: dict[tuple[DayRange, str], list[tuple[str, int]]] = {}
     for spec in specs:
         stale = marks.get(spec.qualified, {})
-        blocked = _blocked(spec, marks, busy)
+        blocked = _blocked(spec, marks, busy, waiting) | waiting[spec.qualified]
         free = without(stale, busy.get(spec.qualified, ()))
         ready = [day for day in free if day not in blocked and day <= today]
         for whole in ranges(ready):
@@ -98,15 +103,24 @@ def stale_work(
     ]
 
 
+def _held_upstream(spec: TableSpec, held: Mapping[str, Collection[date]]) -> set[date]:
+    """Days of the table on which a table it reads is held back."""
+    return {day for read in spec.reads if not read.by_event for day in held.get(read.table, ())}
+
+
 def _blocked(
-    spec: TableSpec, marks: Mapping[str, Mapping[date, int]], busy: Mapping[str, Sequence[DayRange]]
+    spec: TableSpec,
+    marks: Mapping[str, Mapping[date, int]],
+    busy: Mapping[str, Sequence[DayRange]],
+    waiting: Mapping[str, set[date]],
 ) -> set[date]:
-    """Days of the table that read a day which is stale or being computed."""
+    """Days of the table that read a day which is stale or being computed; not one that waits for rules to hold."""
     blocked: set[date] = set()
     for read in spec.reads:
         if read.by_event:  # its slices are cut by another time; a write under way marks what it makes stale
             continue
-        unsettled = set(marks.get(read.table, {})) | {day for one in busy.get(read.table, ()) for day in one.days()}
+        stale = set(marks.get(read.table, {})) - waiting.get(read.table, set())
+        unsettled = stale | {day for one in busy.get(read.table, ()) for day in one.days()}
         for day in unsettled:
             blocked.update(day + timedelta(days=n) for n in range(-read.after.days, read.before.days + 1))
     return blocked

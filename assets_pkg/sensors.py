@@ -89,13 +89,13 @@ def build_stale_sensor() -> dg.SensorDefinition:
         # Runs before marks: a run that ends in between has cleared its marks, or they are still there and count.
         runs = under_way(context.instance)
         try:
-            stale = catalog.stale()
+            stale, held = catalog.stale(), catalog.held_back()
         except TransientError as error:
             return dg.SkipReason(f"the catalog does not answer: {error}")
         marks: dict[str, dict[date, int]] = {}
         for mark in stale:
             marks.setdefault(mark.table_name, {})[mark.day] = mark.version
-        work = stale_work(marks, busy_ranges(runs, JOB_TABLES), specs, datetime.now(UTC).date())
+        work = stale_work(marks, busy_ranges(runs, JOB_TABLES), specs, datetime.now(UTC).date(), held)
         chosen = due(context.instance, work)[: places(runs)]
         if not chosen:
             return dg.SkipReason("nothing is stale" if not stale else f"{len(stale)} stale day(s) wait for their turn")

@@ -164,7 +164,7 @@ class Graph:
             for mark in self.catalog.stale():
                 if mark.day <= last:
                     marks.setdefault(mark.table_name, {})[mark.day] = mark.version
-            work = stale_work(marks, {}, tuple(OPENAQ_TABLES.values()), last)
+            work = stale_work(marks, {}, tuple(OPENAQ_TABLES.values()), last, self.catalog.held_back())
             if not work:
                 return
             for one in work:

@@ -57,6 +57,7 @@ TRANSFORMS_MAY = {
     "threadpoolctl",
     "pymoo",
     "tsfresh",
+    "pandera",
 }
 LONG_FOR_A_REASON = {
     "assets_pkg/launcher.py": "one life cycle: server, webserver and daemon start and end together",

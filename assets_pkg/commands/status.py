@@ -13,7 +13,7 @@ from assets_pkg.commands.alerts import show_channels, show_open
 from assets_pkg.commands.tables import terminal
 from assets_pkg.dagster_client import DagsterClient
 from assets_pkg.launcher import url_of
-from resources.catalog import dirty_days, sources
+from resources.catalog import dirty_days, rule_results, sources
 from resources.feast.views import states
 from resources.timescale import sql
 from resources.timescale.capabilities import read_capabilities
@@ -32,6 +32,7 @@ def status(chosen: Settings) -> int:
         console.print(f"Database: {read_capabilities(connection).describe()}", highlight=False)
         _tables(connection, console)
         _stale(connection, console)
+        _held_back(connection, console)
         _owed(connection, console)
         _circuits(connection, console)
         _serving(connection, console)
@@ -76,6 +77,18 @@ def _stale(connection: sa.Connection, console: Console) -> None:
     for name in sorted({mark.table_name for mark in marks}):
         days = [mark.day for mark in marks if mark.table_name == name]
         console.print(f"Stale days of {name}: {len(days)}, {days[0]} to {days[-1]}", highlight=False)
+
+
+def _held_back(connection: sa.Connection, console: Console) -> None:
+    held = rule_results.held_days(connection)
+    for name, days in sorted(held.items()):
+        first, last = min(days), max(days)
+        why = f"tidemark validate {name} --from {first} --to {last}"
+        console.print(
+            f"Days of {name} that rules hold back: {len(days)}, {first} to {last}; why: {why}", highlight=False
+        )
+    if not held:
+        console.print("Days that rules hold back: none")
 
 
 def _owed(connection: sa.Connection, console: Console) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 import sqlalchemy as sa
 
-from resources.catalog import ledger
+from resources.catalog import rule_results
 from resources.timescale import sql
 from resources.timescale.resource import TimescaleResource
 from resources.timescale.slices import TableReader
@@ -33,7 +33,8 @@ class Histories:
 
 def histories(timescale: TimescaleResource, spec: TableSpec, window: Window, *, most_rows: int) -> Histories:
     """All rows in the window of as many entities as have at most `most_rows` together, at least of one; which ones
-    follows from their names alone, so the same are read again. Only rows whose ledger is closed.
+    follows from their names alone, so the same are read again. Only rows that are visible
+    downstream.
 
     Raises:
         DatabaseUnavailable, ContractBroken: as `TableReader.read`.
@@ -45,7 +46,7 @@ def histories(timescale: TimescaleResource, spec: TableSpec, window: Window, *, 
         names = [table.c[name] for name in spec.entities]
         inside = sql.in_window(table.c[spec.time_column or ""], window, spec.closed)
         counted = connection.execute(
-            sa.select(*names, sa.func.count()).where(inside, ledger.closed_only(spec, table)).group_by(*names)
+            sa.select(*names, sa.func.count()).where(inside, rule_results.visible(spec, table)).group_by(*names)
         ).all()
     found = sorted(((tuple(row[:-1]), int(row[-1])) for row in counted), key=lambda one: _order(one[0]))
     chosen: list[tuple[object, ...]] = []
@@ -59,7 +60,7 @@ def histories(timescale: TimescaleResource, spec: TableSpec, window: Window, *, 
     is_whole = len(chosen) == len(found)
 
     def visible(table: sa.Table) -> sa.ColumnElement[bool]:
-        closed = ledger.closed_only(spec, table)
+        closed = rule_results.visible(spec, table)
         return closed if is_whole else sa.and_(closed, _among(spec, table, chosen))
 
     return Histories(

@@ -13,7 +13,7 @@ import dagster as dg
 import pandas as pd
 import sqlalchemy as sa
 
-from resources.catalog import dirty_days, file_loads, ledger, runs, sources
+from resources.catalog import dirty_days, file_loads, ledger, rule_results, runs, sources
 from resources.catalog.accounts import REJECT_COLUMNS, accounts_of, entries_of, moved, rejected
 from resources.catalog.file_loads import FileLoad
 from resources.catalog.ledger import Scope
@@ -97,8 +97,8 @@ class LedgerIOManager(TimescaleIOManager):
         return TABLES[qualified]
 
     def reader(self, table_slice: TableSlice) -> TableReader:
-        """Only rows whose ledger is closed are visible downstream."""
-        return TableReader(self.timescale, table_slice, lambda table: ledger.closed_only(table_slice.spec, table))
+        """Only rows whose ledger is closed, of days that no rule holds back, are visible downstream."""
+        return TableReader(self.timescale, table_slice, lambda table: rule_results.visible(table_slice.spec, table))
 
     def before_read(self, context: dg.InputContext, spec: TableSpec) -> None:
         """Notes which versions of the consumer's dirty days this run will have answered."""

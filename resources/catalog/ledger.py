@@ -96,15 +96,20 @@ def closed_only(spec: TableSpec, table: sa.Table) -> sa.ColumnElement[bool]:
     """Hides the rows of every day and unit whose current ledger entry is not closed."""
     if spec.time_column is None or spec.unit is None:
         return sa.true()
-    stamp = table.c[spec.time_column]
-    moment = stamp - sa.text("interval '1 microsecond'") if spec.closed == "right" else stamp
     return ~sa.exists().where(
         LEDGER.c.table_name == spec.qualified,
         LEDGER.c.is_current,
         sa.not_(LEDGER.c.is_closed),
-        LEDGER.c.day == sa.cast(sa.func.timezone("UTC", moment), sa.Date),
+        LEDGER.c.day == day_of(spec, table),
         LEDGER.c.unit == sa.cast(table.c[spec.unit], sa.Text),
     )
+
+
+def day_of(spec: TableSpec, table: sa.Table) -> sa.ColumnElement[date]:
+    """The UTC day whose slice a row of the table, which has a time column, lies in."""
+    stamp = table.c[spec.time_column or ""]
+    moment = stamp - sa.text("interval '1 microsecond'") if spec.closed == "right" else stamp
+    return sa.cast(sa.func.timezone("UTC", moment), sa.Date)
 
 
 def entries_of(connection: sa.Connection, tables: Sequence[str], window: Window) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import dagster as dg
 import pandas as pd
 import sqlalchemy as sa
 
-from resources.catalog import dirty_days, ledger, source_reads, sources
+from resources.catalog import dirty_days, ledger, rule_results, source_reads, sources
 from resources.catalog.ledger import Scope
 from resources.openaq.location import Location
 from resources.timescale import sql
@@ -37,6 +37,11 @@ class CatalogResource(dg.ConfigurableResource):
         """All dirty days."""
         with self.timescale.connect() as connection:
             return dirty_days.marks_of(connection)
+
+    def held_back(self) -> dict[str, set[date]]:
+        """Per table, the days that rules hold back from what is downstream."""
+        with self.timescale.connect() as connection:
+            return rule_results.held_days(connection)
 
     def known_sources(self, location_ids: Collection[int], first: date, last: date) -> dict[str, sources.KnownSource]:
         """What was last read of the locations' files about the local days `first` to `last`, by address."""

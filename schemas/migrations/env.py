@@ -6,8 +6,8 @@ Belongs here: nothing more. The version table lies in the catalog beside the tab
 from alembic import context
 
 from schemas.catalog import SCHEMA
-from schemas.catalog_alerts import METADATA
 from schemas.catalog_budget import BUDGET_METADATA
+from schemas.catalog_rules import METADATA
 
 
 def run() -> None:

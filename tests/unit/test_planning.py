@@ -240,3 +240,16 @@ def test_a_day_to_come_waits_until_it_is_there() -> None:
 def test_a_file_that_is_being_loaded_does_not_hold_up_the_days_it_may_be_about() -> None:
     busy = {"staging.sales_data": [span(3, 3)]}
     assert [work.days for work in stale_work({"timeseries.sales": {day(3): 1}}, busy, SPECS, TODAY)] == [span(3, 3)]
+
+
+def test_a_day_whose_upstream_rules_hold_back_waits_and_the_days_around_it_do_not() -> None:
+    marks = {SERIES: dict.fromkeys((day(2), day(3), day(4)), 1)}
+    held = {STAGING: {day(3)}}
+    assert [(work.tables, work.days) for work in stale_work(marks, {}, SPECS, TODAY, held)] == [
+        ((SERIES,), span(4, 4)),
+        ((SERIES,), span(2, 2)),
+    ]
+    # What waits for rules to hold is as it is until then: features that look back on it do not wait with it.
+    only = {SERIES: {day(3): 1}, FEATURES: {day(3): 1, day(5): 1}}
+    assert [work.days for work in stale_work(only, {}, SPECS, TODAY, held)] == [span(5, 5), span(3, 3)]
+    assert stale_work(only, {}, SPECS, TODAY, held | {SERIES: {day(5)}})[0].days == span(3, 3)
