@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dotenv import load_dotenv
 
+from assets_pkg.commands.quality_arguments import add_profile, add_report
 from assets_pkg.commands.training_set_arguments import add_training_set
 from resources.errors import TidemarkError
 from resources.wiring import PROJECT_ROOT, Settings, settings
@@ -117,9 +118,11 @@ def _parser() -> argparse.ArgumentParser:
 
     training_set = add_training_set(commands, _settings)
 
+    profile, report = add_profile(commands, _settings), add_report(commands, _settings)
+
     for command in (
         *(up, down, backfill, quarantine, replay, propose, status, doctor),
-        *(feast, serving, training_set, feature_sets),
+        *(feast, serving, training_set, feature_sets, profile, report),
     ):
         command.add_argument("--demo", action="store_true", help="on the demo's database and data")
     return parser

@@ -1,7 +1,7 @@
 """The catalog's table of column profiles: what each column of a table held on a day.
 
 Belongs here: the SQLAlchemy table, and which quantiles are kept. Does not belong here: how a profile is computed or
-read (`resources/quality/`).
+read (`resources/profiling/`).
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
 """What the quality of a table is made of: six dimensions, their weights, and what is asked of each table.
 
 Belongs here: `Dimension`, `WEIGHTS`, `Judged` and its parts. Does not belong here: which table is asked what
-(`judged_tables.py`), how it is counted (`resources/quality/`), the formulas (`assets_pkg/quality/dimensions.py`).
+(`judged_tables.py`), how it is counted (`resources/profiling/`), the formulas (`assets_pkg/quality/dimensions.py`).
 """
 
 from collections.abc import Mapping
@@ -26,6 +26,16 @@ class Dimension(StrEnum):
     ACCURACY = "accuracy"
     """It agrees with a reference. Where there is none it is not measured."""
 
+
+FORMULAS: Mapping[Dimension, str] = {
+    Dimension.COMPLETENESS: "filled cells / cells x rows there / rows expected",
+    Dimension.VALIDITY: "rows kept / read x values valid / values x finite / numbers",
+    Dimension.UNIQUENESS: "1 - rows another row stands for / rows read",
+    Dimension.CONSISTENCY: "mean over the rules of rows that agree / rows asked",
+    Dimension.TIMELINESS: "rows known in time / rows that could be",
+    Dimension.ACCURACY: "measurements that agree with their reference / those that have one",
+}
+"""Each dimension in a line; `assets_pkg/quality/dimensions.py` tells the whole of it."""
 
 WEIGHTS: Mapping[Dimension, float] = {
     Dimension.COMPLETENESS: 0.25,

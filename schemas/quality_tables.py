@@ -12,21 +12,12 @@ from typing import Any
 import pandera.pandas as pa
 
 from schemas.base import TableModel, Text, UtcTimestamp
-from schemas.quality_dimensions import LOOK_BACK, Dimension, Judged, Reference
+from schemas.quality_dimensions import FORMULAS, LOOK_BACK, Dimension, Judged, Reference
 from schemas.spelled_models import camel, model_of
 from schemas.table_spec import Read, TableSpec
 
 ARRIVALS_FIRST_DAY = date(2024, 1, 1)
 """First UTC day on which files may have arrived."""
-
-_FORMULAS = {
-    Dimension.COMPLETENESS: "filled cells / cells x rows there / rows expected",
-    Dimension.VALIDITY: "rows kept / read x values valid / values x finite / numbers",
-    Dimension.UNIQUENESS: "1 - rows another row stands for / rows read",
-    Dimension.CONSISTENCY: "mean over the rules of rows that agree / rows asked",
-    Dimension.TIMELINESS: "rows known in time / rows that could be",
-    Dimension.ACCURACY: "measurements that agree with their reference / those that have one",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +80,7 @@ def _model(name: str, layer: str) -> type[TableModel]:
     def percent(description: str) -> tuple[Any, Any]:
         return float, pa.Field(nullable=True, ge=0, le=100, description=f"{description}, percent; null: not measured")
 
-    dimensions = {f"{one.value}_pct": percent(_FORMULAS[one]) for one in Dimension}
+    dimensions = {f"{one.value}_pct": percent(FORMULAS[one]) for one in Dimension}
     return model_of(
         camel(name),
         f"One row per table of the layer {layer} and UTC day of it that has rows, an account or somebody missing.",

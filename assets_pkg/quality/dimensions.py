@@ -1,6 +1,6 @@
 """From counts to dimensions and a score: rows of a layer's quality table.
 
-Belongs here: the formulas, as pure functions of data frames. Does not belong here: counting (`resources/quality/`),
+Belongs here: the formulas, as pure functions of data frames. Does not belong here: counting (`resources/profiling/`),
 weights and what is asked of a table (`schemas/quality_dimensions.py`), pictures, Dagster.
 
 All shares are percent. With the counts of a table's day:
@@ -42,7 +42,7 @@ def quality_rows(
     """The rows of one judged table, one per day that has rows, an account or somebody missing, by day.
 
     Args:
-        counts: `resources.quality.measures.MEASURES` and `known_at`, by day (date).
+        counts: `resources.profiling.measures.MEASURES` and `known_at`, by day (date).
         agreements: columns day, rule, asked, agree.
         accounts: current ledger entries: columns table_name, day, `LEDGER_COUNTS`, known_at; other tables are ignored.
         profiles: columns day, kind, rows, nulls, nans, infinities of the table's columns.

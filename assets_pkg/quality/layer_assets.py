@@ -1,7 +1,7 @@
 """Quality assets of layers: `quality/<dataset>_staging`, `_timeseries` and `_features`, one row per table and day.
 
 Belongs here: in which order a day is profiled and judged, and what the UI shows of it. Does not belong here: formulas
-(`dimensions.py`), statements (`resources/quality/`), pictures (`layer_pictures.py`).
+(`dimensions.py`), statements (`resources/profiling/`), pictures (`layer_pictures.py`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,9 +17,9 @@ from assets_pkg.partitions import ARRIVALS, OPENAQ_DAILY, event_days, pieces
 from assets_pkg.quality.dimensions import quality_rows
 from assets_pkg.quality.layer_pictures import CALENDAR_DAYS, layer_picture, layer_table
 from resources.catalog import ledger
-from resources.quality import profile_store
-from resources.quality.measures import agreements, measures
-from resources.quality.profiles import profiles
+from resources.profiling import profile_store
+from resources.profiling.measures import agreements, measures
+from resources.profiling.profiles import profiles
 from resources.timescale import sql
 from resources.timescale.arrow import from_arrow
 from resources.timescale.resource import TimescaleResource

@@ -20,6 +20,9 @@ SHOWN_DAYS = 30
 CALENDAR_DAYS = 182
 """Days of the calendar: half a year is 26 columns of weeks."""
 
+MOST_CALENDAR_DAYS = 371
+"""Weeks of a longer calendar would be narrower than a pen."""
+
 BANDS_PCT = (0, 50, 70, 80, 90, 95, 99, 100)
 BAND_COLOURS = ("#4A1804", "#8C2F04", "#C8501B", "#F08A3C", "#FBC27A", "#FEE6BE", "#E3F0F7")
 """Dark is bad and pale is good, so that trouble stands out; lightness alone tells the bands apart."""
@@ -28,9 +31,11 @@ _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _HEIGHT_IN = 5.1
 
 
-def layer_picture(rows: pd.DataFrame, title: str, day: date, *, score_days: int = SHOWN_DAYS) -> bytes:
+def layer_picture(
+    rows: pd.DataFrame, title: str, day: date, *, score_days: int = SHOWN_DAYS, calendar_days: int = CALENDAR_DAYS
+) -> bytes:
     """A PNG, `drawing.WIDTH_PX` wide: above, score and dimensions of the `score_days` up to `day`; below, completeness
-    of the `CALENDAR_DAYS` up to `day` as a calendar, weeks as columns.
+    of the `calendar_days` up to `day` as a calendar, weeks as columns.
 
     `rows` are those of a layer's quality table; of several tables the mean is drawn above and the worst below. Days
     without a row are gaps.
@@ -39,7 +44,7 @@ def layer_picture(rows: pd.DataFrame, title: str, day: date, *, score_days: int 
     above = figure.add_axes((LEFT, 0.505, RIGHT - LEFT - 0.16, 0.34))
     _draw_scores(above, rows, day, score_days)
     below = figure.add_axes((LEFT, 0.13, RIGHT - LEFT - 0.16, 0.225))
-    image = _draw_calendar(below, rows, day)
+    image = _draw_calendar(below, rows, day, calendar_days)
     scale = figure.add_axes((RIGHT - 0.12, 0.13, 0.016, 0.225))
     bar = figure.colorbar(image, cax=scale, ticks=BANDS_PCT, spacing="uniform")
     bar.ax.set_yticklabels([f"{band} %" for band in BANDS_PCT])
@@ -119,11 +124,11 @@ def _label_ends(axes: Any, ends: list[tuple[float, str, str, str]], bottom: floa
         )
 
 
-def _draw_calendar(axes: Any, rows: pd.DataFrame, day: date) -> Any:
+def _draw_calendar(axes: Any, rows: pd.DataFrame, day: date, days: int) -> Any:
     """Weeks as columns, weekdays as rows; white is a day without a row."""
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
-    first = day - timedelta(days=CALENDAR_DAYS - 1)
+    first = day - timedelta(days=days - 1)
     monday = first - timedelta(days=first.weekday())
     weeks = (day - monday).days // 7 + 1
     worst = rows.groupby(rows["day"].dt.date)["completeness_pct"].min()

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resources.catalog.schema import CatalogedTimescale
-from resources.quality import profile_store
-from resources.quality.profiles import BEYOND_MOMENTS, PROFILE_COLUMNS, TEXT_KEPT, profiles
+from resources.profiling import profile_store
+from resources.profiling.profile_statements import BEYOND_MOMENTS, TEXT_KEPT
+from resources.profiling.profiles import PROFILE_COLUMNS, profiles
 from resources.timescale import sql
 from resources.timescale.resource import TimescaleResource
 from schemas.base import NullableBool, NullableInt, Text, UtcTimestamp

@@ -11,7 +11,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from resources.catalog.rows import selected
-from resources.quality.profiles import PROFILE_COLUMNS, framed
+from resources.profiling.profiles import PROFILE_COLUMNS, framed
 from schemas.catalog_profiles import COLUMN_PROFILES
 from schemas.table_spec import TableSpec
 from schemas.window import Window
