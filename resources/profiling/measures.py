@@ -69,7 +69,8 @@ def _frame(connection: sa.Connection, query: sa.Select[Any]) -> pd.DataFrame:
     frame = pd.DataFrame(result.all(), columns=list(result.keys()))
     if "known_at" in frame:
         frame["known_at"] = pd.to_datetime(frame["known_at"], utc=True).dt.as_unit("us")
-    return frame.set_index("day")
+    # The same types where there is nothing, so that what is joined keeps them.
+    return frame.astype(dict.fromkeys(frame.columns.difference(["day", "known_at"]), "Int64")).set_index("day")
 
 
 def _rows(connection: sa.Connection, spec: TableSpec, judged: Judged, window: Window) -> sa.Select[Any]:
