@@ -35,7 +35,8 @@ class Layer:
     """One layer of the dataset."""
 
     name: str
-    picture: bytes
+    picture: str
+    """SVG."""
     days: int
     score: str
     newest: date
@@ -57,7 +58,7 @@ class Page:
 def rendered(page: Page) -> str:
     """The page as HTML, UTF-8."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["inlined"] = lambda png: base64.b64encode(png).decode("ascii")
+    environment.filters["inlined"] = lambda svg: base64.b64encode(svg.encode()).decode("ascii")
     weights = [(one.value, f"{weight:.0%}", FORMULAS[one]) for one, weight in WEIGHTS.items()]
     return environment.from_string(_TEMPLATE).render(
         page=page, heads=HEADS, counts=LEDGER_COLUMNS, dimensions=[one.value for one in Dimension], weights=weights
@@ -110,7 +111,7 @@ _TEMPLATE = """<!doctype html>
 <h2>{{ layer.name }}</h2>
 <p>{{ layer.days }} day(s){{ " of arrival" if layer.by_arrival else "" }} judged; the newest is {{ layer.newest }}.</p>
 <img alt="score, dimensions and completeness of {{ layer.name }}"
- src="data:image/png;base64,{{ layer.picture|inlined }}">
+ src="data:image/svg+xml;base64,{{ layer.picture|inlined }}">
 <h3>Dimensions on {{ layer.newest }}</h3>
 <div class="wide"><table>
 <tr><th>table</th><th>score</th>{% for name in dimensions %}<th>{{ name }}</th>{% endfor %}<th>rows</th>

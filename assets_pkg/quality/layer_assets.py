@@ -12,7 +12,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from assets_pkg.dagster_types import table_options
-from assets_pkg.drawing import as_markdown
+from assets_pkg.drawing import svg_as_markdown
 from assets_pkg.partitions import ARRIVALS, OPENAQ_DAILY, event_days, pieces
 from assets_pkg.quality.dimensions import quality_rows
 from assets_pkg.quality.layer_pictures import CALENDAR_DAYS, layer_picture, layer_table
@@ -112,10 +112,10 @@ def _show_days(context: dg.AssetExecutionContext, rows: pd.DataFrame) -> list[da
 def _show_newest(
     context: dg.AssetExecutionContext, timescale: TimescaleResource, quality: LayerQuality, day: date
 ) -> None:
-    """What led up to the newest day, drawn into its metadata alone: a picture takes longer than all that is counted."""
+    """What led up to the newest day, as a picture in its metadata alone."""
     rows = stored(timescale, quality.spec, Window.of_days(day - timedelta(days=CALENDAR_DAYS - 1), day))
     title = f"Quality of {quality.dataset} {quality.layer} up to {day}"
-    picture = dg.MetadataValue.md(as_markdown(layer_picture(rows, title, day), title))
+    picture = dg.MetadataValue.md(svg_as_markdown(layer_picture(rows, title, day), title))
     context.add_asset_metadata({"quality": picture}, partition_key=day.isoformat())
 
 
