@@ -27,6 +27,15 @@ from schemas.window import Window
 HEADS = ("column", "kind", "null", "distinct", "min", "p05", "median", "p95", "max", "mean ± std", "most common")
 """What `profile_in_words` tells, in order."""
 
+TERMINAL_HEADS = tuple(name for name in HEADS if name not in ("p05", "p95"))
+MOST_ON_TERMINAL = 3
+"""Common values that fit a line there."""
+
+WHOLE_UP_TO = 1e12
+"""Whole numbers up to it are told to the last digit: many are identifiers."""
+
+ORIGINS = frozenset({"source_id", "line_no"})
+
 VALUE_SHOWN = 24
 """Characters of a value in a list."""
 
@@ -50,7 +59,7 @@ def diff_profiles(chosen: Settings, *, table: str, days: tuple[date, date]) -> i
         ConfigurationError: there is no such table, or it has no rows on one of the days.
     """
     spec, timescale = _spec(table), build_timescale(chosen)
-    before, after = (profile_of(timescale, spec, day) for day in days)
+    before, after = (_content(profile_of(timescale, spec, day), spec) for day in days)
     found = changes(before, after)
     if found.empty:
         terminal().print(f"{spec.qualified} has the same profile on {days[0]} and {days[1]}.")
@@ -59,13 +68,7 @@ def diff_profiles(chosen: Settings, *, table: str, days: tuple[date, date]) -> i
     for name in ("column", "what", str(days[0]), str(days[1]), "change"):
         shown.add_column(name, justify="left" if name in ("column", "what") else "right", overflow="fold")
     for row in found.to_dict("records"):
-        told = (
-            row["column_name"] or "(table)",
-            row["what"],
-            row["before"],
-            row["after"],
-            f"{100 * row['change']:.1f} %",
-        )
+        told = (row["column_name"] or "(table)", row["what"], row["before"], row["after"])
         shown.add_row(*(escape(escaped(str(one))) for one in told), f"{100 * row['change']:.1f} %")
     terminal().print(shown)
     return 0
@@ -88,6 +91,12 @@ def profile_of(timescale: TimescaleResource, spec: TableSpec, day: date) -> pd.D
     return found
 
 
+def _content(found: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
+    """Without columns that differ from day to day by what they are: where a row came from, and when."""
+    apart = {*spec.origin, *ORIGINS, spec.known_at}
+    return found[~found["column_name"].isin(apart)]
+
+
 def _spec(table: str) -> TableSpec:
     if table in TABLES and TABLES[table].time_column:
         return TABLES[table]
@@ -100,24 +109,12 @@ def _spec(table: str) -> TableSpec:
 
 def _columns(found: pd.DataFrame, title: str) -> Table:
     shown = Table(title=title)
-    for name in (
-        "column",
-        "kind",
-        "null",
-        "distinct",
-        "min",
-        "p05",
-        "median",
-        "p95",
-        "max",
-        "mean ± std",
-        "most common",
-    ):
-        shown.add_column(
-            name, justify="left" if name in ("column", "kind", "most common") else "right", overflow="fold"
-        )
+    for name in TERMINAL_HEADS:
+        is_text = name in ("column", "kind", "most common")
+        shown.add_column(name, justify="left" if is_text else "right", no_wrap=name == "column", overflow="fold")
     for row in found.to_dict("records"):
-        shown.add_row(*(escape(escaped(one)) for one in profile_in_words(row)))
+        told = dict(zip(HEADS, profile_in_words({**row, "common": row["common"][:MOST_ON_TERMINAL]}), strict=True))
+        shown.add_row(*(escape(escaped(told[name])) for name in TERMINAL_HEADS))
     return shown
 
 
@@ -133,7 +130,7 @@ def profile_in_words(row: Mapping[Any, Any]) -> Sequence[str]:
     elif not pd.isna(row["mean"]):
         spread = number(row["mean"]) + ("" if pd.isna(row["std"]) else f" ± {number(row['std'])}")
     odd = [f"{row[what]} {word}" for what, word in (("nans", "NaN"), ("infinities", "infinite")) if row[what]]
-    common = [f"{str(value)[:VALUE_SHOWN]} ({count:,})" for value, count in row["common"]]
+    common = [f"{_end(value)} ({count:,})" for value, count in row["common"]]
     return (
         str(row["column_name"]),
         str(row["kind"]),
@@ -149,15 +146,17 @@ def profile_in_words(row: Mapping[Any, Any]) -> Sequence[str]:
 
 def number(value: Any) -> str:
     """A number as people read it; empty if there is none."""
-    return "" if pd.isna(value) else f"{float(value):.5g}"
+    if pd.isna(value):
+        return ""
+    return f"{int(value)}" if float(value).is_integer() and abs(value) < WHOLE_UP_TO else f"{float(value):.5g}"
 
 
 def _end(value: object) -> str:
-    """A minimum or maximum as kept, shortened: a number to five digits, an instant to seconds."""
+    """A minimum or maximum as kept, shortened: a number as `number` tells it, an instant to seconds."""
     if value is None:
         return ""
     text = str(value)
     try:
-        return f"{float(text):.5g}"
+        return number(float(text))
     except ValueError:
         return text.partition("+00:00")[0].partition(".")[0].replace("T", " ")[:VALUE_SHOWN]

@@ -74,15 +74,15 @@ _TEMPLATE = """<!doctype html>
 <title>Quality of {{ page.dataset }}, {{ page.first }} to {{ page.last }}</title>
 <style>
   body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, sans-serif; color: #222; background: #fff; margin: 0 auto;
-         max-width: 1100px; padding: 1.5rem; }
+         max-width: 1400px; padding: 1.5rem; }
   h1 { font-size: 1.6rem; margin: 0 0 .25rem; }
   h2 { font-size: 1.25rem; margin: 2.25rem 0 .5rem; border-top: 1px solid #ddd; padding-top: 1.25rem; }
   h3 { font-size: 1rem; margin: 1.25rem 0 .25rem; }
   p { margin: .25rem 0 .75rem; color: #555; }
   img { width: 100%; max-width: 800px; height: auto; display: block; }
   .wide { overflow-x: auto; }
-  table { border-collapse: collapse; font-size: 13px; margin: .5rem 0 1rem; }
-  th, td { padding: .25rem .6rem; border-bottom: 1px solid #eee; text-align: right; white-space: nowrap; }
+  table { border-collapse: collapse; font-size: 12.5px; margin: .5rem 0 1rem; }
+  th, td { padding: .2rem .45rem; border-bottom: 1px solid #eee; text-align: right; white-space: nowrap; }
   th { color: #555; font-weight: 600; border-bottom: 1px solid #bbb; }
   th:first-child, td:first-child, .text { text-align: left; }
   td.long { white-space: normal; text-align: left; min-width: 16rem; overflow-wrap: anywhere; }
@@ -94,8 +94,8 @@ _TEMPLATE = """<!doctype html>
 <body>
 <h1>Quality of {{ page.dataset }}</h1>
 <p>UTC days {{ page.first }} to {{ page.last }}, both included.
-{% for layer in page.layers %}{{ layer.name }} {{ layer.score }}{{ ", " if not loop.last else "" }}{% endfor %}
-(mean score over the judged days).</p>
+{% for layer in page.layers %}{{ layer.name }} {{ layer.score }}{{ ", " if not loop.last else "" }}{% endfor %}:
+the mean score over the judged days.</p>
 
 <h2>What became of the rows</h2>
 <p>Every row read is loaded, a duplicate, quarantined or filtered, and the four add up.</p>

@@ -197,16 +197,18 @@ def test_a_profile_is_shown(tidemark: Callable[..., tuple[int, str]]) -> None:
     code, said = tidemark("profile", "show", "timeseries.air_quality", "--day", str(LAST))
     assert code == 0
     assert f"timeseries.air_quality on {LAST}" in said
-    assert all(words in said for words in ("unit", "µg/m³ (", "value", "boolean", "% true", "characters"))
+    assert all(words in said for words in ("datetime_utc", "µg/m³ (", "value", "boolean", "% true"))
     assert tidemark("profile", "show", "openaq_staging", "--day", str(LAST))[0] == 0, "by its last part; computed now"
 
 
 def test_a_difference_of_profiles_is_shown_the_largest_first(tidemark: Callable[..., tuple[int, str]]) -> None:
     code, said = tidemark("profile", "diff", "air_quality", str(FIRST), str(LAST))
     assert code == 0
-    shown = [float(share) for share in re.findall(r"([\d.]+) % │", said.split("change")[-1])]
-    assert "datetime_utc" in said or "value" in said
-    assert shown
+    shown = [float(share) for share in re.findall(r"│ ([\d.]+) % │ │", said.split("change")[-1])]
+    assert "datetime_utc" in said
+    assert "source_id" not in said
+    assert len(shown) > 2
+    assert shown == sorted(shown, reverse=True)
     code, said = tidemark("profile", "diff", "air_quality", str(FIRST), str(FIRST))
     assert (code, "the same profile" in said) == (0, True)
 
