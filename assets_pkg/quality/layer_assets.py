@@ -21,9 +21,9 @@ from resources.profiling import profile_store
 from resources.profiling.measures import agreements, measures
 from resources.profiling.profiles import profiles
 from resources.timescale import sql
-from resources.timescale.arrow import from_arrow
 from resources.timescale.resource import TimescaleResource
 from resources.timescale.slices import SliceStream, SliceWrite, TableReader
+from schemas.base import conform
 from schemas.datasets import OPENAQ
 from schemas.quality_dimensions import Judged
 from schemas.quality_tables import LayerQuality
@@ -123,6 +123,6 @@ def stored(timescale: TimescaleResource, spec: TableSpec, window: Window) -> pd.
     """What the quality table holds of the window, with its model's types, by table and day."""
     table = sql.table_of(spec)
     inside = sa.and_(table.c.day >= midnight(window.days()[0]), table.c.day < window.end)
-    with timescale.transaction() as transaction:
-        rows = transaction.fetch(sa.select(table).where(inside).order_by(*(table.c[name] for name in spec.key)))
-    return from_arrow(rows, spec.model)
+    query = sa.select(table).where(inside).order_by(*(table.c[name] for name in spec.key))
+    with timescale.connect() as connection:
+        return conform(pd.DataFrame(connection.execute(query).all(), columns=spec.columns), spec.model)

@@ -61,6 +61,7 @@ def agreements(
     if judged.follows:
         found.append(_handed_over(connection, spec.qualified, judged.follows, window))
     columns = ["day", "rule", "asked", "agree"]
+    found = [rows for rows in found if len(rows)]
     return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
 
 
