@@ -205,7 +205,7 @@ def test_a_difference_of_profiles_is_shown_the_largest_first(tidemark: Callable[
     code, said = tidemark("profile", "diff", "air_quality", str(FIRST), str(LAST))
     assert code == 0
     shown = [float(share) for share in re.findall(r"│ ([\d.]+) % │ │", said.split("change")[-1])]
-    assert "datetime_utc" in said
+    assert "│ value" in said
     assert "source_id" not in said
     assert len(shown) > 2
     assert shown == sorted(shown, reverse=True)
