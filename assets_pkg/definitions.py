@@ -23,6 +23,7 @@ from assets_pkg.file_sensor import build_landing_sensor
 from assets_pkg.quality import assets as quality
 from assets_pkg.quality import parity_assets
 from assets_pkg.quality.file_assets import build_report_asset
+from assets_pkg.quality.layer_assets import build_layer_assets
 from assets_pkg.retention import build_retention_schedule, file_retention
 from assets_pkg.rule_checks import rule_checks
 from assets_pkg.sensors import build_news_sensor, build_stale_sensor
@@ -63,6 +64,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             undeclared_files,
             *(asset for dataset in sourced for asset in build_source_assets(dataset)),
             build_series_wide_asset(),
+            *build_layer_assets(),
         ],
         asset_checks=[
             *checks.all_checks(),

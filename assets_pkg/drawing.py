@@ -82,6 +82,11 @@ def as_markdown(png: bytes, alt: str) -> str:
     return f"![{escaped(alt)}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})"
 
 
+def svg_as_markdown(svg: str, alt: str) -> str:
+    """As `as_markdown`, of a picture in SVG."""
+    return f"![{escaped(alt)}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode('ascii')})"
+
+
 def escaped(text: str) -> str:
     """The text as it stands, on one line, inside a Markdown table or the brackets of an image."""
     return re.sub(r"([\\`*_\[\]<>|&~])", r"\\\1", " ".join(text.split()))

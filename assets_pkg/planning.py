@@ -81,12 +81,12 @@ def stale_work(
 
     `marks`: per table, the version of each stale day. `busy`: per table, the days of runs under way. A day waits
     while a day it reads is itself stale or being computed, so that it is computed once and not once per layer. Tables
-    of one dataset that are stale on the same range share a run. A day after `today` waits until it has come. `held`:
-    per table, the days that rules hold back; the same days of its readers wait until they are mended, and keep what
-    they have. The days around them do not wait.
+    of one dataset that are cut alike and stale on the same range share a run. A day after `today` waits until it has
+    come. `held`: per table, the days that rules hold back; the same days of its readers wait until they are mended, and
+    keep what they have. The days around them do not wait.
     """
     waiting = {spec.qualified: _held_upstream(spec, held) for spec in specs}
-    by_range: dict[tuple[DayRange, str], list[tuple[str, int]]] = {}
+    by_range: dict[tuple[DayRange, str, bool], list[tuple[str, int]]] = {}
     for spec in specs:
         stale = marks.get(spec.qualified, {})
         blocked = _blocked(spec, marks, busy, waiting) | waiting[spec.qualified]
@@ -94,12 +94,12 @@ def stale_work(
         ready = [day for day in free if day not in blocked and day <= today]
         for whole in ranges(ready):
             for one in _cut(whole):
-                by_range.setdefault((one, spec.dataset), []).append(
+                by_range.setdefault((one, spec.dataset, spec.by_arrival), []).append(
                     (spec.qualified, max(stale[day] for day in one.days()))
                 )
     return [
         Work(tuple(table for table, _ in found), one, max(version for _, version in found))
-        for (one, _), found in sorted(by_range.items(), reverse=True)
+        for (one, *_), found in sorted(by_range.items(), reverse=True)
     ]
 
 

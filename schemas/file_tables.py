@@ -83,6 +83,7 @@ def build_tables(dataset: FileDataset) -> FileTables:
         time_column="arrived_at",
         event_time=dataset.event_time,
         fact_key=dataset.key,
+        by_arrival=True,
         indexes=dataset.indexes,
         unit="source_id",
         origin=(),

@@ -93,6 +93,9 @@ class TableSpec:
     fact_key: tuple[str, ...] = ()
     """Columns that identify a fact which several rows may tell, so that only the newest of them counts."""
     closed: Closed = "left"
+    by_arrival: bool = False
+    """Whether its days are those on which something arrived, and not those that rows are about: a range of event days
+    says nothing of it."""
     unit: str | None = None
     origin: tuple[str, ...] = ()
     known_at: str | None = "known_at"

@@ -12,7 +12,9 @@ from schemas.delivery_tables import DELIVERY_FEATURES
 from schemas.feature_selection import FEATURE_STORE, selection_tables
 from schemas.features import AirQualityHourly
 from schemas.file_tables import tables_of
+from schemas.judged_tables import file_judged, openaq_judged, source_judged
 from schemas.quality import AirQualityReport, FeatureParity
+from schemas.quality_tables import qualities_of
 from schemas.series_wide import DeclaredSeries, wide_table
 from schemas.source_tables import source_datasets, sourced_tables
 from schemas.staging import OpenaqMeasurements
@@ -103,15 +105,36 @@ AIR_QUALITY_REPORT = TableSpec(
     chunk=timedelta(days=365),
 )
 
-OPENAQ_TABLES = {
-    spec.qualified: spec for spec in (OPENAQ_MEASUREMENTS, AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT)
-}
+_OPENAQ = (OPENAQ_MEASUREMENTS, AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT)
+
+OPENAQ_QUALITY = qualities_of(OPENAQ.name, openaq_judged(*_OPENAQ[:3]), _OPENAQ)
+
+OPENAQ_TABLES = {spec.qualified: spec for spec in (*_OPENAQ, *(one.spec for one in OPENAQ_QUALITY))}
+
+_SOURCED = {name: tuple(sourced_tables(dataset)) for name, dataset in source_datasets().items()}
+
+QUALITIES = (
+    *OPENAQ_QUALITY,
+    *(
+        quality
+        for name, dataset in source_datasets().items()
+        for features in [tuple(spec for spec in DELIVERY_FEATURES if spec.dataset == name)]
+        for quality in qualities_of(name, source_judged(dataset, features), (*_SOURCED[name], *features))
+    ),
+    *(
+        quality
+        for name, dataset in file_datasets().items()
+        for quality in qualities_of(name, file_judged(dataset, tables_of(name)), tuple(tables_of(name)))
+    ),
+)
+"""What is asked of every table of every dataset, layer by layer."""
 
 DATA_TABLES = registry(
     OPENAQ_TABLES.values(),
-    *(sourced_tables(dataset) for dataset in source_datasets().values()),
+    *_SOURCED.values(),
     DELIVERY_FEATURES,
     *(tables_of(name) for name in file_datasets()),
+    (one.spec for one in QUALITIES[len(OPENAQ_QUALITY) :]),
 )
 """The tables of the datasets."""
 

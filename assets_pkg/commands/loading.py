@@ -13,7 +13,6 @@ from assets_pkg.dagster_client import DagsterClient, RunState
 from assets_pkg.planning import DayRange
 from resources.errors import ConfigurationError
 from resources.timescale.resource import TimescaleResource
-from schemas.declared_files import file_datasets
 from schemas.table_spec import TableSpec
 from schemas.tables import TABLES
 
@@ -27,9 +26,9 @@ def datasets() -> list[str]:
 
 def tables_of_dataset(name: str) -> tuple[TableSpec, ...]:
     """The dataset's tables that a range of event days fills, in the order they are declared: not those that run by the
-    clock or by hand, nor the staging table of files, whose days are those of arrival."""
+    clock or by hand, nor those of files whose days are those of arrival."""
     own = [spec for spec in TABLES.values() if spec.dataset == name and all(read.marks for read in spec.reads)]
-    return tuple(spec for spec in own if spec.schema != "staging" or name not in file_datasets())
+    return tuple(spec for spec in own if not spec.by_arrival)
 
 
 def load(

@@ -26,7 +26,7 @@ from resources.timescale.table_slice import TableSlice
 from resources.timescale.tables import ensure, retype
 from schemas.catalog import QUARANTINE
 from schemas.table_spec import TableSpec
-from schemas.tables import stale_by_event
+from schemas.tables import stale_after, stale_by_event
 from schemas.window import Window
 
 REJECT_SCHEMA = pa.schema(
@@ -116,7 +116,10 @@ def record(transaction: Transaction, load: FileLoad, streamed: Streamed, run_id:
         # The rows of the files it replaces stay where they are, and count no more.
         found = transaction.fetch(file_questions.event_days(turned))
         touched |= set(map(date.fromisoformat, found.column("day").to_pylist()))
-    if stale := stale_days(spec, touched):
+    stale = stale_days(spec, touched)
+    if touched or recounted:
+        stale |= set(stale_after(spec.qualified, load.day, today=datetime.now(UTC).date()))
+    if stale:
         transaction.execute(dirty_days.mark(stale, by=spec.qualified))
 
 

@@ -138,13 +138,16 @@ def select(table_slice: TableSlice, *, ordered: bool = True) -> sa.Select[tuple[
 def counts(table_slice: TableSlice) -> sa.Select[Any]:
     """How many rows the slice has (`rows`) on each UTC day (`day`; NULL for a table without a time column)."""
     spec = table_slice.spec
-    day: sa.ColumnElement[Any] = sa.null()
-    if spec.time_column:
-        stamp = table_of(spec).c[spec.time_column]
-        moment = stamp - sa.literal(TICK, sa.Interval) if spec.closed == "right" else stamp
-        day = sa.cast(sa.func.timezone("UTC", moment), sa.Date)
+    day = utc_day(spec) if spec.time_column else sa.null()
     query = sa.select(day.label("day"), sa.func.count().label("rows")).select_from(table_of(spec))
     return query.where(_condition(table_slice)).group_by(sa.text("1"))
+
+
+def utc_day(spec: TableSpec, table: sa.FromClause | None = None) -> sa.ColumnElement[Any]:
+    """The UTC day, as a date, in whose slice a row of the table (or of a subquery with its time column) lies."""
+    stamp = (table_of(spec) if table is None else table).c[spec.time_column or ""]
+    moment = stamp - sa.literal(TICK, sa.Interval) if spec.closed == "right" else stamp
+    return sa.cast(sa.func.timezone("UTC", moment), sa.Date)
 
 
 def about(spec: TableSpec, window: Window) -> sa.ColumnElement[bool]:

@@ -66,7 +66,7 @@ def test_files_flow_down_to_features_and_a_late_one_refreshes_what_it_is_about(g
     about = set(map(date.fromisoformat, file["event_days"]))
     assert {day.month for day in about} == {3}
     zeros = {day + timedelta(days=n) for day in about for n in range(29)}
-    assert graph.dirty() == {("timeseries.sales", day) for day in zeros}
+    assert graph.dirty() == {*(("timeseries.sales", day) for day in zeros), ("quality.sales_staging", TODAY)}
     before = features.set_index(["region", "product_name", "datetime_utc"])
     graph.settle()
     after = graph.table(SALES.features).set_index(["region", "product_name", "datetime_utc"])

@@ -201,7 +201,7 @@ def test_what_is_stale_after_a_change_is_what_reads_it(spec: TableSpec, changed:
 
 def test_rows_of_a_file_make_stale_the_days_they_are_about_and_those_that_count_on_them() -> None:
     march, tomorrow = date(2025, 3, 1), TODAY + timedelta(days=1)
-    assert list(stale_after("staging.sales_data", TODAY, today=TODAY)) == []
+    assert list(stale_after("staging.sales_data", TODAY, today=TODAY)) == [("quality.sales_staging", TODAY)]
     assert set(stale_by_event("staging.sales_data", march, today=TODAY)) == {
         ("timeseries.sales", march + timedelta(days=n)) for n in range(ACTIVE_FOR.days + 1)
     }
