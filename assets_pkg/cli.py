@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dotenv import load_dotenv
 
+from assets_pkg.commands.incident_arguments import add_drift, add_incident
 from assets_pkg.commands.training_set_arguments import add_training_set
 from resources.errors import TidemarkError
 from resources.wiring import PROJECT_ROOT, Settings, settings
@@ -116,10 +117,12 @@ def _parser() -> argparse.ArgumentParser:
     serving.set_defaults(run=_serve)
 
     training_set = add_training_set(commands, _settings)
+    incident = add_incident(commands, _settings)
+    add_drift(commands)
 
     for command in (
         *(up, down, backfill, quarantine, replay, propose, status, doctor),
-        *(feast, serving, training_set, feature_sets),
+        *(feast, serving, training_set, feature_sets, incident),
     ):
         command.add_argument("--demo", action="store_true", help="on the demo's database and data")
     return parser

@@ -170,7 +170,7 @@ def _told_by_level(baselines: Baselines, days: range) -> Iterator[tuple[int, Fou
     for day in days:
         end = (day + 1) * grid.per_day
         for shift in shifts_of(even, end=end, look_back=tested, per_day=grid.per_day):
-            level = baselines.level[shift.series]
+            own = np.where(grid.is_sound[shift.series], grid.value[shift.series], np.nan)
             yield (
                 day,
                 Found(
@@ -179,8 +179,8 @@ def _told_by_level(baselines: Baselines, days: range) -> Iterator[tuple[int, Fou
                     shift.start,
                     end,
                     shift.score,
-                    value=float(np.sinh(shift.after) * level),
-                    baseline=float(np.sinh(shift.before) * level),
+                    value=float(np.nanmedian(own[shift.start : end])),
+                    baseline=float(np.nanmedian(own[max(end - tested, 0) : shift.start])),
                     detector={"times": anomalies_shift.TIMES, "least": anomalies_shift.LEAST},
                 ),
             )

@@ -15,7 +15,8 @@ from assets_pkg.quality.anomalies_grid import Floats, median, robust_scale
 
 BLOCK = timedelta(hours=6)
 """Change points are sought among medians of so much time; of daily series among days."""
-LASTS = timedelta(days=2)
+LASTS = timedelta(days=3)
+"""Weather comes and goes within less."""
 OLD = timedelta(days=7)
 TIMES = 6.0
 """Distance of the levels, in robust standard deviations of the medians of `LASTS` before."""
@@ -30,12 +31,10 @@ LEAST_BLOCKS = 14
 
 @dataclass(frozen=True)
 class Shift:
-    """A shift of one series; steps of the grid, `score` in multiples of its threshold."""
+    """A shift of one series: the step of the grid it began with, and `score` in multiples of its threshold."""
 
     series: int
     start: int
-    before: float
-    after: float
     score: float
 
 
@@ -56,9 +55,8 @@ def shifts_of(even: Floats, *, end: int, look_back: int, per_day: int) -> list[S
     for series in np.flatnonzero(moved > threshold):
         told = _shift(blocks[series], threshold[series], lasts, old)
         if told is not None:
-            place, before, after = told
-            score = abs(after - before) / threshold[series]
-            found.append(Shift(int(series), begin + place * block, before, after, float(score)))
+            place, distance = told
+            found.append(Shift(int(series), begin + place * block, float(distance / threshold[series])))
     return found
 
 
@@ -69,8 +67,8 @@ def _threshold(before: Floats, lasts: int) -> Floats:
     return np.maximum(TIMES * usual, LEAST)
 
 
-def _shift(blocks: Floats, threshold: float, lasts: int, old: int) -> tuple[int, float, float] | None:
-    """The block a shift began with and the two levels; None if there is none, or it is too new or too old."""
+def _shift(blocks: Floats, threshold: float, lasts: int, old: int) -> tuple[int, float] | None:
+    """The block a shift began with and the distance of the levels; None if there is none, or it is too new or old."""
     import ruptures
 
     there = np.flatnonzero(~np.isnan(blocks))
@@ -84,4 +82,4 @@ def _shift(blocks: Floats, threshold: float, lasts: int, old: int) -> tuple[int,
     jump = (x[split] - x[split - 1]) / shift if shift else 0.0
     stays = ((x[split:] - (before + after) / 2) * np.sign(shift) > 0).mean()
     is_one = lasts <= since <= old and abs(shift) > threshold and jump >= EDGE and stays >= STAYS
-    return (int(there[split]), before, after) if is_one else None
+    return (int(there[split]), abs(shift)) if is_one else None
