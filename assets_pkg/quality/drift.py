@@ -89,7 +89,8 @@ def drift_of(
     table = pd.DataFrame([vars(one) for one in measured.values()], index=pd.Index(features, name="feature"))
     is_enough = np.array([one.is_enough for one in measured.values()], dtype=np.bool_)
     table["p_adjusted"] = adjusted(table["p_value"].where(is_enough).to_numpy())
-    is_drift = is_enough & (table["p_adjusted"] < ALPHA) & [one.is_large for one in measured.values()]
+    is_large = np.array([one.is_large for one in measured.values()], dtype=np.bool_)
+    is_drift = is_enough & is_large & (table["p_adjusted"] < ALPHA).to_numpy()
     table["verdict"] = np.select([~is_enough, is_drift], [Verdict.NOT_ENOUGH_DATA, Verdict.DRIFT], Verdict.STABLE)
     ranks = pd.Series(np.nan, index=table.index) if importance is None else importance.reindex(table.index)
     table["importance_rank"] = ranks.astype("Int64")
