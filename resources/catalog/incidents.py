@@ -72,10 +72,10 @@ def _judge_again(
     """Marks the days of the period and those whose baseline reaches back to it, as far as they were judged before."""
     first = started_at.astimezone(UTC).date() - ONE_DAY
     last = ended_at.astimezone(UTC).date() + watched.reach
-    judged = sa.select(LEDGER.c.day.distinct()).where(
+    judged = sa.select(LEDGER.c.day).where(
         LEDGER.c.is_current, LEDGER.c.table_name == table.qualified, LEDGER.c.day.between(first, last)
     )
-    days: list[date] = list(connection.execute(judged).scalars())
+    days: list[date] = list(connection.execute(judged.distinct()).scalars())
     if days:
         connection.execute(dirty_days.mark([(table.qualified, day) for day in days], by="catalog.incidents"))
 
