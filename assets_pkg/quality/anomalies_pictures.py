@@ -72,7 +72,7 @@ def anomalies_picture(series: pd.DataFrame, found: pd.DataFrame, watched: Watche
         axes.yaxis.set_label_coords(-0.07, 0.5)
         axes.tick_params(labelbottom=number == min(len(panels), MAX_PANELS) - 1)
     axes.set_xlabel("UTC", fontsize=8.5, color=SOFT)
-    _legend(figure, found)
+    _legend(figure, found, set("|".join(series["flags"].dropna().astype("str")).split("|")))
     return png(figure)
 
 
@@ -142,7 +142,8 @@ def _days_since(stamps: pd.Series, window: Window) -> Any:
     return ((stamps - window.start) / ONE_DAY).to_numpy("float64")
 
 
-def _legend(figure: Any, found: pd.DataFrame) -> None:
+def _legend(figure: Any, found: pd.DataFrame, flags: set[str]) -> None:
+    """Names the kinds and the flags that occur."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -153,9 +154,10 @@ def _legend(figure: Any, found: pd.DataFrame) -> None:
     handles.append(Line2D([], [], ls="", marker="+", markersize=8, color=INK, label="usual there"))
     handles += [
         Line2D([], [], ls="", marker=marker, markersize=5, color=SOFT, label=f"flag: {name}")
-        for marker, name in MARKS.values()
+        for flag, (marker, name) in MARKS.items()
+        if flag.value in flags
     ]
     figure.legend(
-        handles=handles, ncols=6, loc="lower left", bbox_to_anchor=(LEFT - 0.01, 0), frameon=False, fontsize=8,
+        handles=handles, ncols=5, loc="lower left", bbox_to_anchor=(LEFT - 0.01, 0), frameon=False, fontsize=8,
         labelcolor=INK, borderaxespad=0.3, columnspacing=1.4, handletextpad=0.5,
     )  # fmt: skip

@@ -92,7 +92,8 @@ def graph_under(
 ) -> Iterator[Callable[..., FileGraph]]:
     """Builds the graph under other declarations, as `graph_under(sales={"timezone": "Europe/Berlin"})`; the next one
     built finds the same database and the same folder. Pictures take longer than all else, and others test them."""
-    monkeypatch.setattr("assets_pkg.quality.file_assets._show", lambda *_, **__: None)
+    for module in ("file_assets", "anomalies_assets"):
+        monkeypatch.setattr(f"assets_pkg.quality.{module}._show", lambda *_, **__: None)
     with dg.DagsterInstance.ephemeral() as instance:
 
         def built(**declared: dict[str, Any]) -> FileGraph:
