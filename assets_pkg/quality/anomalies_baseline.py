@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from assets_pkg.quality.anomalies_grid import Bools, Floats, Grid, median, robust_scale
+from assets_pkg.quality.anomalies_grid import Bools, Floats, Grid, median, rms, robust_scale
 
 FLOOR = 0.05
 """Least robust standard deviation, on the scale of asinh(value / level): about five percent of the level."""
@@ -29,6 +29,9 @@ AROUND = 6
 LEAST_AROUND = 4
 CLIP = 5.0
 """What was further off than so many robust standard deviations does not train."""
+HEAVY = 0.08
+"""With a larger share so far off, or with mostly one value, as of what is sold on some days only, the far ones are what
+a series is about: all train, and the scale is the root of the mean square."""
 
 
 @dataclass(frozen=True)
@@ -76,19 +79,18 @@ class Baselines:
 def baselines_of(grid: Grid, tested: int) -> Baselines:
     """Of the grid's steps before `tested`, which are whole weeks."""
     history = np.where(grid.is_sound[:, :tested], grid.value[:, :tested], np.nan)
-    level = median(np.abs(history))
+    level = median(np.where(history == 0, np.nan, np.abs(history)))
     level = np.where(level > 0, level, 1.0)
     y = np.arcsinh(grid.value / level[:, None])
     trains = grid.is_sound[:, :tested] & _has_history(grid, tested)[:, None]
     for _ in range(2):
         train = np.where(trains, y[:, :tested], np.nan)
         slot, residual = _slots(train, 7 * grid.per_day)
-        scale = np.maximum(robust_scale(residual, least=LEAST_DAYS), FLOOR)
-        with np.errstate(invalid="ignore"):
-            trains = trains & ~((np.abs(residual) > CLIP * scale[:, None]) & ~grid.is_expected[:, :tested])
+        scale, is_off = _scale(residual)
+        trains = trains & ~(is_off & ~grid.is_expected[:, :tested])
     course = _course(y, trains, grid.per_day)
     left = np.where(trains, (y - course)[:, :tested], np.nan)
-    course_scale = np.maximum(robust_scale(left - level_around(left, grid.per_day), least=LEAST_DAYS), FLOOR)
+    course_scale, _ = _scale(left - level_around(left, grid.per_day))
     return Baselines(grid, tested, level, y, trains, slot, residual, scale, course, course_scale)
 
 
@@ -123,6 +125,16 @@ def level_around(even: Floats, per_day: int) -> Floats:
         is_there = (source >= 0) & (source < steps) & ((offset < 0) | (place % per_day + offset < per_day))
         around[:, is_there, number] = even[:, source[is_there]]
     return median(around, least=LEAST_AROUND)
+
+
+def _scale(residual: Floats) -> tuple[Floats, Bools]:
+    """Per series its scale, and which of its residuals are too far off to train."""
+    scale = np.maximum(robust_scale(residual, least=LEAST_DAYS), FLOOR)
+    with np.errstate(invalid="ignore"):
+        is_off = np.abs(residual) > CLIP * scale[:, None]
+    is_mostly_one = median(np.abs(residual)) == 0
+    is_heavy = is_mostly_one | (is_off.sum(axis=1) > HEAVY * (~np.isnan(residual)).sum(axis=1))
+    return np.where(is_heavy, np.maximum(scale, rms(residual)), scale), is_off & ~is_heavy[:, None]
 
 
 def _has_history(grid: Grid, tested: int) -> Bools:

@@ -159,6 +159,12 @@ def robust_scale(values: Floats, *, least: int) -> Floats:
     return MAD_TO_SIGMA * median(np.abs(values - median(values)[..., None]), least=least)
 
 
+def rms(values: Floats) -> Floats:
+    """Root of the mean square over the last axis of what is not NaN; 0 of nothing."""
+    count = np.maximum((~np.isnan(values)).sum(axis=-1), 1)
+    return np.asarray(np.sqrt(np.nansum(values**2, axis=-1) / count))
+
+
 def weeks_of(window: Window) -> list[Window]:
     """The window cut at Mondays."""
     found, start = [], window.start

@@ -74,9 +74,15 @@ def _groups(found: Baselines, score: Floats, entities: Sequence[str]) -> Iterato
         history = history[~np.isnan(history).any(axis=1)]
         if len(chosen) < 2 or len(history) < LEAST_ROWS:
             continue
+        if not (varies := np.abs(history).max(axis=0) > 0).all():  # what never varies goes together with nothing
+            chosen, history = chosen[varies], history[:, varies]
+            if len(chosen) < 2:
+                continue
         white = _whitener(history)
         inside, tested = history @ white, score[chosen].T @ white
         usual = median(_length(inside))
+        if usual == 0:
+            continue
         yield _Group(chosen, inside, tested, _length(tested) / (TIMES * usual))
 
 

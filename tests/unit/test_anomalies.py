@@ -238,7 +238,7 @@ def test_what_is_expected_says_so_and_an_incident_explains() -> None:
 
 
 def test_the_baseline_begins_anew_with_an_expected_shift() -> None:
-    new = JUDGED.start - timedelta(days=3)
+    new = JUDGED.start - timedelta(days=1)
     loud = changed(CALM, lambda values: values * 30, new, JUDGED.end, sensors_id=11)
     assert {"point", "level_shift"} <= set(found_in(loud)["kind"])
     about: dict[str, Any] = {"entity": {"sensors_id": 11}, "kind": "level_shift", "is_expected": True}
@@ -280,6 +280,19 @@ def test_daily_series_are_judged_against_their_weekday() -> None:
     assert {"point", "seasonal"} <= set(found["kind"])
     assert set(found["started_at"]) == {day} == set(found["ended_at"]) == set(found["day"])
     assert {one["product_name"] for one in found["entity"].map(json.loads)} == {"pears"}
+
+
+def test_what_is_sold_rarely_or_never_raises_no_alarm_when_it_is_sold() -> None:
+    watched, rng = WATCHED["sales"], np.random.default_rng(5)
+    for share in (0.0, 0.1, 0.3, 0.6):
+        rows = sales(2)
+        sold = rng.random(rows["datetime_utc"].nunique()) < share
+        is_sold = rows["datetime_utc"].map(dict(zip(sorted(set(rows["datetime_utc"])), sold, strict=True)))
+        rows["value"] = rows["value"].where(is_sold.astype(bool), 0.0)
+        assert "point" not in set(anomalies_of(rows, watched, JUDGED)["kind"]), share
+    never = sales(2).assign(value=0.0)
+    odd = changed(never, 100.0, hour(4, 0), hour(4, 0), product_name="pears")
+    assert set(anomalies_of(odd, watched, JUDGED)["started_at"]) == {hour(4, 0)}
 
 
 def test_too_short_a_history_says_nothing_of_values() -> None:
