@@ -2,12 +2,13 @@
 
     python -m benchmarks.anomalies [--days 90] [--locations 8] [--seed 3]
 
-Two experiments, each over `--days` days that are judged, after the weeks that only train:
+Three experiments, each over `--days` days that are judged, after the weeks that only train:
 
 - the generator's own defects, read from its archive files and cleaned as in the product. A defect that cleaning takes
   away (another unit, a duplicate) must not be told;
 - sound series, in which incidents are planted: spikes, jumps of the level, gaps, stuck runs, and hours in which the
-  pollutants of a place stop going together.
+  pollutants of a place stop going together;
+- sound series as they are: whatever is told is a false alarm.
 
 A planted defect is told if an anomaly of its sensor covers any of its hours; precision is the share of anomalies that
 cover a planted hour of their sensor. Anomalies that last several days count once. Prints Markdown tables.
