@@ -15,8 +15,10 @@ from schemas.delivery_tables import TASK, USER
 from schemas.table_spec import TableSpec
 from schemas.tables import (
     AIR_QUALITY,
+    AIR_QUALITY_ANOMALIES,
     AIR_QUALITY_HOURLY,
     AIR_QUALITY_REPORT,
+    FEATURE_DRIFT,
     FEATURE_SCALING,
     FEATURE_SETS,
     IMPORTANCE,
@@ -36,7 +38,8 @@ JOBS: dict[str, tuple[TableSpec, ...]] = {
     "data_ingestion": (OPENAQ_MEASUREMENTS,),
     "data_processing": (AIR_QUALITY,),
     "feature_extraction": (AIR_QUALITY_HOURLY,),
-    "quality_monitoring": (AIR_QUALITY_REPORT,),
+    "quality_monitoring": (AIR_QUALITY_REPORT, AIR_QUALITY_ANOMALIES),
+    "drift_monitoring": (FEATURE_DRIFT,),
     "wide_series_features": (SERIES_WIDE,),
     "feature_selection": (FEATURE_SCALING, IMPORTANCE, FEATURE_SETS),
     "user_pipeline": _with_all_it_reads(USER),
@@ -105,3 +108,21 @@ def build_selection_schedule() -> dg.ScheduleDefinition:
         return dg.RunRequest(run_key=day.isoformat(), tags=range_tags(DayRange(day, day)))
 
     return feature_selection_weekly
+
+
+def build_drift_schedule() -> dg.ScheduleDefinition:
+    """Every morning, whether features still look as they did is found out as of the end of the day before."""
+
+    @dg.schedule(
+        name="feature_drift_daily",
+        job_name="drift_monitoring",
+        cron_schedule="30 5 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=build_drift_schedule.__doc__,
+    )
+    def feature_drift_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        day = context.scheduled_execution_time.astimezone(UTC).date() - ONE_DAY
+        return dg.RunRequest(run_key=day.isoformat(), tags=range_tags(DayRange(day, day)))
+
+    return feature_drift_daily

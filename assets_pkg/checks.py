@@ -18,7 +18,13 @@ from resources.timescale.resource import TimescaleResource
 from schemas.source_dataset import SourceDataset
 from schemas.source_tables import sourced_tables
 from schemas.table_spec import TableSpec
-from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, OPENAQ_MEASUREMENTS
+from schemas.tables import (
+    AIR_QUALITY,
+    AIR_QUALITY_ANOMALIES,
+    AIR_QUALITY_HOURLY,
+    AIR_QUALITY_REPORT,
+    OPENAQ_MEASUREMENTS,
+)
 from schemas.window import Window
 
 GOOD_SCORE_PCT = 90.0
@@ -142,7 +148,7 @@ def score_is_good(context: dg.AssetCheckExecutionContext, timescale: TimescaleRe
 
 def all_checks() -> Sequence[dg.AssetChecksDefinition]:
     """Every check of the product."""
-    specs = (OPENAQ_MEASUREMENTS, AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT)
+    specs = (OPENAQ_MEASUREMENTS, AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, AIR_QUALITY_ANOMALIES)
     return [
         *(ledger_closed(spec) for spec in specs),
         *(schema_as_declared(spec) for spec in specs),

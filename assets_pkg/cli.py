@@ -14,6 +14,7 @@ from pathlib import Path
 from dotenv import load_dotenv
 
 from assets_pkg.commands.alert_arguments import add_alerts
+from assets_pkg.commands.incident_arguments import add_drift, add_incident
 from assets_pkg.commands.quality_arguments import add_profile, add_report
 from assets_pkg.commands.training_set_arguments import add_training_set
 from assets_pkg.commands.validate_arguments import add_validate
@@ -123,12 +124,14 @@ def _parser() -> argparse.ArgumentParser:
     serving.set_defaults(run=_serve)
 
     training_set = add_training_set(commands, _settings)
+    incident = add_incident(commands, _settings)
+    add_drift(commands)
 
     profile, report = add_profile(commands, _settings), add_report(commands, _settings)
 
     for command in (
         *(up, down, backfill, quarantine, replay, propose, status, doctor),
-        *(feast, serving, training_set, feature_sets, validate, profile, report),
+        *(feast, serving, training_set, feature_sets, validate, profile, report, incident),
     ):
         command.add_argument("--demo", action="store_true", help="on the demo's database and data")
     return parser

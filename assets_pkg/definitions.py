@@ -11,7 +11,8 @@ import dagster as dg
 
 from assets_pkg import checks
 from assets_pkg.alerts.sensor import build_alerts_sensor
-from assets_pkg.automation import build_jobs, build_schedule, build_selection_schedule
+from assets_pkg.anomaly_checks import anomaly_checks
+from assets_pkg.automation import build_drift_schedule, build_jobs, build_schedule, build_selection_schedule
 from assets_pkg.delivery_checks import delivery_checks
 from assets_pkg.features import assets as features
 from assets_pkg.features import delivery_assets
@@ -20,8 +21,10 @@ from assets_pkg.features.file_assets import build_features_asset
 from assets_pkg.features.series_wide_assets import build_series_wide_asset
 from assets_pkg.file_checks import file_checks
 from assets_pkg.file_sensor import build_landing_sensor
+from assets_pkg.partitions import OPENAQ_DAILY, event_days
 from assets_pkg.quality import assets as quality
-from assets_pkg.quality import parity_assets
+from assets_pkg.quality import drift_assets, parity_assets
+from assets_pkg.quality.anomalies_assets import build_anomalies_asset
 from assets_pkg.quality.file_assets import build_report_asset
 from assets_pkg.quality.layer_assets import build_layer_assets
 from assets_pkg.retention import build_retention_schedule, file_retention
@@ -40,7 +43,7 @@ from schemas.declared_files import file_datasets
 from schemas.file_dataset import FileDataset
 from schemas.file_tables import FileTables, tables_of
 from schemas.source_tables import source_datasets
-from schemas.tables import TABLES
+from schemas.tables import AIR_QUALITY_ANOMALIES, TABLES, WATCHED, WATCHED_AIR_QUALITY
 
 
 def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.Definitions:
@@ -58,8 +61,10 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
                     selection,
                     quality,
                     parity_assets,
+                    drift_assets,
                 ]
             ),
+            build_anomalies_asset(WATCHED_AIR_QUALITY, AIR_QUALITY_ANOMALIES, OPENAQ_DAILY),
             *(asset for name, tables in declared.items() for asset in _file_assets(file_datasets()[name], tables)),
             undeclared_files,
             *(asset for dataset in sourced for asset in build_source_assets(dataset)),
@@ -69,6 +74,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
         asset_checks=[
             *checks.all_checks(),
             *file_checks(declared.values()),
+            *anomaly_checks([AIR_QUALITY_ANOMALIES, *(tables.anomalies for tables in declared.values())]),
             *checks.source_checks(sourced),
             *delivery_checks(),
             parity_assets.online_equals_offline,
@@ -85,6 +91,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             parity_assets.build_parity_schedule(),
             build_source_schedule(chosen.sources_schedule, sourced),
             build_selection_schedule(),
+            build_drift_schedule(),
         ],
         sensors=[
             build_news_sensor(timedelta(days=chosen.openaq_look_back_days)),
@@ -99,12 +106,13 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
 
 
 def _file_assets(dataset: FileDataset, tables: FileTables) -> list[dg.AssetsDefinition]:
-    """The four assets of a dataset that arrives in files."""
+    """The five assets of a dataset that arrives in files."""
     return [
         build_staging_asset(dataset, tables),
         build_series_asset(dataset, tables),
         build_features_asset(dataset, tables),
         build_report_asset(dataset, tables),
+        build_anomalies_asset(WATCHED[dataset.name], tables.anomalies, event_days(dataset.first_day)),
     ]
 
 

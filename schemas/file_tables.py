@@ -1,4 +1,4 @@
-"""The four tables that follow from the declaration of a dataset of files.
+"""The five tables that follow from the declaration of a dataset of files.
 
 Belongs here: their models, spelled from the declaration, and their `TableSpec`s. Does not belong here: declarations
 (`file_datasets/`), how rows come about.
@@ -12,6 +12,7 @@ from typing import Any
 
 import pandera.pandas as pa
 
+from schemas.anomalies import WatchedSeries, anomaly_table
 from schemas.base import NullableBool, NullableInt, TableModel, Text, UtcTimestamp
 from schemas.file_dataset import FileDataset, StagedRows
 from schemas.spelled_models import camel, model_of
@@ -41,9 +42,10 @@ class FileTables:
     series: TableSpec
     features: TableSpec
     report: TableSpec
+    anomalies: TableSpec
 
     def __iter__(self) -> Iterator[TableSpec]:
-        return iter((self.staging, self.series, self.features, self.report))
+        return iter((self.staging, self.series, self.features, self.report, self.anomalies))
 
 
 def zeros_look_back(dataset: FileDataset) -> timedelta:
@@ -60,7 +62,7 @@ def look_back(dataset: FileDataset) -> timedelta:
 @cache
 def tables_of(dataset_name: str) -> FileTables:
     """The tables of a declared dataset; asset keys end in `<staging_table>`, `<name>`, `<name>_features`,
-    `<name>_report`.
+    `<name>_report`, `<name>_anomalies`.
 
     Raises:
         KeyError: nobody declared it.
@@ -137,7 +139,19 @@ def build_tables(dataset: FileDataset) -> FileTables:
         reads=(Read(table=series.qualified, before=timedelta(days=7)),),
         chunk=timedelta(days=365),
     )
-    return FileTables(staging, series, features, report)
+    return FileTables(staging, series, features, report, anomaly_table(watched_series(dataset, series)))
+
+
+def watched_series(dataset: FileDataset, series: TableSpec) -> WatchedSeries:
+    """The dataset's series as detectors of anomalies see them."""
+    return WatchedSeries(
+        table=series,
+        entities=dataset.entities,
+        together=dataset.entities,
+        metric="metric",
+        cadence=dataset.cadence,
+        is_imputed_missing=False,
+    )
 
 
 def undeclared_table(dataset_name: str, columns: Sequence[tuple[str, str, str]]) -> TableSpec:

@@ -6,12 +6,14 @@ Belongs here: facts of a table that no column type can say. Does not belong here
 from collections.abc import Iterator
 from datetime import date, timedelta
 
+from schemas.anomalies import WatchedSeries, anomaly_table
 from schemas.datasets import OPENAQ
 from schemas.declared_files import file_datasets
 from schemas.delivery_tables import DELIVERY_FEATURES
+from schemas.feature_drift import drift_table
 from schemas.feature_selection import FEATURE_STORE, selection_tables
 from schemas.features import AirQualityHourly
-from schemas.file_tables import tables_of
+from schemas.file_tables import tables_of, watched_series
 from schemas.judged_tables import file_judged, openaq_judged, source_judged
 from schemas.quality import AirQualityReport, FeatureParity
 from schemas.quality_tables import qualities_of
@@ -105,11 +107,24 @@ AIR_QUALITY_REPORT = TableSpec(
     chunk=timedelta(days=365),
 )
 
+WATCHED_AIR_QUALITY = WatchedSeries(
+    table=AIR_QUALITY,
+    entities=("location_id", "sensors_id"),
+    together=("location_id",),
+    metric="parameter",
+    cadence=OPENAQ.cadence,
+    is_imputed_missing=True,
+)
+
+AIR_QUALITY_ANOMALIES = anomaly_table(WATCHED_AIR_QUALITY)
+
 _OPENAQ = (OPENAQ_MEASUREMENTS, AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT)
 
 OPENAQ_QUALITY = qualities_of(OPENAQ.name, openaq_judged(*_OPENAQ[:3]), _OPENAQ)
 
-OPENAQ_TABLES = {spec.qualified: spec for spec in (*_OPENAQ, *(one.spec for one in OPENAQ_QUALITY))}
+OPENAQ_TABLES = {
+    spec.qualified: spec for spec in (*_OPENAQ, AIR_QUALITY_ANOMALIES, *(one.spec for one in OPENAQ_QUALITY))
+}
 
 _SOURCED = {name: tuple(sourced_tables(dataset)) for name, dataset in source_datasets().items()}
 
@@ -153,6 +168,8 @@ FEATURE_PARITY = TableSpec(
     chunk=timedelta(days=365),
 )
 
+FEATURE_DRIFT = drift_table(SERVED.values())
+
 SELECTION_TABLES = {spec.qualified: spec for spec in selection_tables(DATA_TABLES.values())}
 """What is found out about the features of all datasets."""
 
@@ -164,9 +181,14 @@ SERIES = {OPENAQ.name: DeclaredSeries(table=AIR_QUALITY, entities=("location_id"
 }
 """The series of every dataset that has some, by its name."""
 
+WATCHED = {OPENAQ.name: WATCHED_AIR_QUALITY} | {
+    name: watched_series(dataset, tables_of(name).series) for name, dataset in file_datasets().items()
+}
+"""The series in which anomalies are sought, by dataset."""
+
 SERIES_WIDE = wide_table(SERIES.values())
 
-TABLES = registry(DATA_TABLES.values(), SELECTION_TABLES.values(), (SERIES_WIDE, FEATURE_PARITY))
+TABLES = registry(DATA_TABLES.values(), SELECTION_TABLES.values(), (SERIES_WIDE, FEATURE_PARITY, FEATURE_DRIFT))
 
 
 def stale_after(table: str, day: date, *, today: date) -> Iterator[tuple[str, date]]:

@@ -38,7 +38,7 @@ from resources.timescale.table_slice import TableSlice
 from resources.wiring import Settings
 from schemas.catalog import DIRTY_DAYS, LEDGER, METADATA
 from schemas.table_spec import TableSpec
-from schemas.tables import OPENAQ_TABLES, TABLES
+from schemas.tables import AIR_QUALITY_ANOMALIES, OPENAQ_TABLES, TABLES, WATCHED_AIR_QUALITY
 
 NEPAL, NEW_YORK, GUADALAJARA, PARIS = (DEMO_LOCATIONS[number] for number in (0, 1, 2, 5))
 
@@ -158,13 +158,15 @@ class Graph:
             connection.execute(sa.delete(DIRTY_DAYS))
 
     def settle(self, last: date) -> None:
-        """Has everything that is stale up to `last` computed, as the sensor would; later days have no data."""
+        """Has everything that is stale up to `last` computed, as the sensor would; later days have no data. Anomalies
+        look back further than all else, so their days may lie behind it."""
+        judged = last + WATCHED_AIR_QUALITY.reach
         while True:
             marks: dict[str, dict[date, int]] = {}
             for mark in self.catalog.stale():
-                if mark.day <= last:
+                if mark.day <= (judged if mark.table_name == AIR_QUALITY_ANOMALIES.qualified else last):
                     marks.setdefault(mark.table_name, {})[mark.day] = mark.version
-            work = stale_work(marks, {}, tuple(OPENAQ_TABLES.values()), last, self.catalog.held_back())
+            work = stale_work(marks, {}, tuple(OPENAQ_TABLES.values()), judged, self.catalog.held_back())
             if not work:
                 return
             for one in work:

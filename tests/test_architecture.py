@@ -54,6 +54,8 @@ TRANSFORMS_MAY = {
     "pint",
     "pyarrow",
     "sklearn",
+    "statsmodels",
+    "ruptures",
     "threadpoolctl",
     "pymoo",
     "tsfresh",
@@ -307,6 +309,7 @@ def test_jobs_sensors_and_the_schedule_have_the_names_engineers_look_for(definit
         "feature_parity_hourly",
         "source_snapshots",
         "feature_selection_weekly",
+        "feature_drift_daily",
     }
 
 

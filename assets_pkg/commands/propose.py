@@ -45,7 +45,7 @@ def propose(chosen: Settings, *, dataset_name: str, folder: Path | None) -> int:
         console.print(f"look at: {remark}", highlight=False, markup=False)
     console.print(
         f"{target} is written. Check it, reload the code location in the UI (or start tidemark up anew), and the graph "
-        f"shows the four tables of {dataset_name}. Then materialise the days of arrival of its staging table once.",
+        f"shows the tables of {dataset_name}. Then materialise the days of arrival of its staging table once.",
         highlight=False,
     )
     return 0

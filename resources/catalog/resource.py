@@ -6,12 +6,13 @@ Belongs here: questions and notes in the words of the graph. Does not belong her
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 import sqlalchemy as sa
 
-from resources.catalog import dirty_days, ledger, rule_results, source_reads, sources
+from resources.catalog import dirty_days, incidents, ledger, rule_results, source_reads, sources
 from resources.catalog.ledger import Scope
 from resources.openaq.location import Location
 from resources.timescale import sql
@@ -102,6 +103,11 @@ class CatalogResource(dg.ConfigurableResource):
         None: there is none."""
         with self.timescale.connect() as connection:
             return ledger.settled_until(connection, spec.qualified, lag)
+
+    def incidents(self, dataset: str) -> list[sa.Row[Any]]:
+        """Rows of `catalog.incidents` of the dataset."""
+        with self.timescale.connect() as connection:
+            return incidents.of(connection, [dataset])
 
     def columns_read_before(self, table_name: str, read_id: int) -> dict[str, str]:
         """The columns of the source, each with its type, as the newest read of the table before this one found them."""

@@ -1,4 +1,4 @@
-"""The four assets on a real database, from an archive whose truth is known: nothing lost, nothing twice or stale."""
+"""The assets on a real database, from an archive whose truth is known: nothing lost, nothing twice or stale."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +13,14 @@ from resources.catalog.io_manager import LedgerIOManager, LedgerWrite
 from resources.errors import DatabaseUnavailable
 from resources.timescale.slices import SliceStream
 from schemas.catalog import LEDGER, LOCATIONS, QUARANTINE, SOURCES
-from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, OPENAQ_MEASUREMENTS, OPENAQ_TABLES
+from schemas.tables import (
+    AIR_QUALITY,
+    AIR_QUALITY_ANOMALIES,
+    AIR_QUALITY_HOURLY,
+    AIR_QUALITY_REPORT,
+    OPENAQ_MEASUREMENTS,
+    OPENAQ_TABLES,
+)
 from tests.builders import staging_rows
 from tests.graph import (
     GUADALAJARA,
@@ -33,7 +40,8 @@ from tests.openaq_stand_in import KEY, Fault, OpenAQStandIn
 
 STAGING, SERIES = OPENAQ_MEASUREMENTS.qualified, AIR_QUALITY.qualified
 FEATURES, QUALITY = AIR_QUALITY_HOURLY.qualified, AIR_QUALITY_REPORT.qualified
-WARNS = ("score_is_good", "rules_hold_warnings")
+ANOMALIES = AIR_QUALITY_ANOMALIES.qualified
+WARNS = ("score_is_good", "rules_hold_warnings", "no_unexpected_anomalies")
 COUNTS = ["read", "loaded", "duplicate", "quarantined", "filtered"]
 
 
@@ -68,7 +76,7 @@ def test_everything_read_is_accounted_for_on_both_servers(database_url: str, tmp
         truth = graph.generate(march(1), march(4))
         result = graph.run(date(2025, 2, 28), march(5))
         assert result.success, failure_of(result)
-        assert len(checks_of(result)) == 20
+        assert len(checks_of(result)) == 31
         assert red(result) == set()
         written = sum(file.rows + file.malformed for file in truth.files.values())
         with graph.connect() as connection:
@@ -106,7 +114,7 @@ def test_a_second_run_changes_nothing_as_a_range_and_day_by_day_and_leaves_no_da
     for day in (2, 3, 4):
         result = graph.run(march(day), as_day=True)
         assert result.success
-        assert len(checks_of(result)) == 20
+        assert len(checks_of(result)) == 31
         assert red(result) == set()
     assert graph.digest() == first
 
@@ -140,6 +148,7 @@ def test_a_late_change_recomputes_its_days_and_those_that_look_back_on_it(graph:
     assert graph.dirty() == {
         FEATURES: week,
         QUALITY: week,
+        ANOMALIES: {day + timedelta(days=n) for n in range(35)},
         "quality.openaq_staging": week,
         "quality.openaq_timeseries": week,
         "quality.openaq_features": {day},
@@ -150,7 +159,8 @@ def test_a_late_change_recomputes_its_days_and_those_that_look_back_on_it(graph:
         stamps = _changed_stamps(before[name], graph.rows(spec), spec.key)
         assert len(stamps) or spec.schema == "quality"
         # The quality of features looks back a week on rows that look back a week themselves.
-        lag = timedelta(days=15 if "openaq_features" in name else 8 if spec.schema in ("features", "quality") else 1)
+        days = 15 if "openaq_features" in name else 35 if name == ANOMALIES else 8
+        lag = timedelta(days=days if spec.schema in ("features", "quality") else 1)
         assert (stamps > pd.Timestamp(day, tz="UTC") - timedelta(days=1)).all()
         assert (stamps <= pd.Timestamp(day, tz="UTC") + lag).all()
 
@@ -277,7 +287,7 @@ def test_days_on_which_clocks_change_lose_and_repeat_no_hour(
         # The first day's local midnight ends the hour that is hour 23 of the day before.
         features = graph.rows(AIR_QUALITY_HOURLY)
         local = features["datetime_utc"].dt.tz_convert(place.timezone) - pd.Timedelta(hours=1)
-        noon = features[local.dt.hour == 20]
+        noon = features[local.dt.hour == 31]
         assert len(noon) == 3
         assert (noon["hour_cos"] < -0.97).all()
 
@@ -333,7 +343,7 @@ def test_accounts_that_do_not_add_up_are_refused_with_their_rows(graph: Graph) -
 def test_checks_turn_red_when_what_they_ask_for_is_not_so(graph: Graph) -> None:
     assert graph.run(march(2), march(3)).success
     found = checks_of(graph.check())
-    assert len(found) == 20
+    assert len(found) == 31
     assert all(passed for name, passed in found.items() if not name.endswith(WARNS))
     graph.forget_dirty_days()
     with graph.connect() as connection:
@@ -350,8 +360,9 @@ def test_checks_turn_red_when_what_they_ask_for_is_not_so(graph: Graph) -> None:
     assert {name for name, passed in found.items() if passed and "rules_hold" not in name} == {
         "air_quality_hourly.schema_as_declared",
         "air_quality_report.schema_as_declared",
+        "air_quality_anomalies.schema_as_declared",
     }
-    assert len(found) == 20
+    assert len(found) == 31
 
 
 def test_only_errors_that_may_pass_are_tried_again(

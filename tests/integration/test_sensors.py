@@ -15,7 +15,13 @@ from resources.catalog import dirty_days
 from resources.errors import ConfigurationError
 from resources.openaq.resource import ARCHIVE_DELAY
 from schemas.catalog import FETCH_FAILURES, LEDGER
-from schemas.tables import AIR_QUALITY, AIR_QUALITY_HOURLY, AIR_QUALITY_REPORT, OPENAQ_MEASUREMENTS
+from schemas.tables import (
+    AIR_QUALITY,
+    AIR_QUALITY_ANOMALIES,
+    AIR_QUALITY_HOURLY,
+    AIR_QUALITY_REPORT,
+    OPENAQ_MEASUREMENTS,
+)
 from tests.graph import GUADALAJARA, NEPAL, Graph, failure_of, read_lines, write_lines
 from tests.openaq_shapes import location, measurement, stamp
 from tests.openaq_stand_in import KEY, OpenAQStandIn
@@ -157,7 +163,7 @@ def test_what_the_sensor_asks_for_settles_everything(graph: Graph, monkeypatch: 
         work_off(graph, data)
     assert graph.catalog.stale() == []
     assert layers[0] == {SERIES}
-    assert layers[1] == {FEATURES, QUALITY}
+    assert layers[1] == {FEATURES, QUALITY, AIR_QUALITY_ANOMALIES.qualified}
     assert len(layers) == 2
     assert tick(graph, "dirty_days").skip_message == "nothing is stale"
 
