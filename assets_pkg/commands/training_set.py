@@ -179,7 +179,7 @@ def _refs(features: Sequence[str], specs: dict[str, TableSpec]) -> list[Ref]:
         if feature == "*" and view in specs:
             found += [Ref(view=view, feature=name) for name in specs[view].features]
         else:
-            found.append(_known(view, feature, SERVED))
+            found.append(_known(view, feature, specs))
     return found
 
 

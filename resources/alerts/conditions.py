@@ -17,17 +17,14 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from resources.alerts.finding import ANOMALIES, API, DRIFT, LEDGER, PARITY, QUALITY, Finding
 from resources.alerts.level import Level
 from resources.alerts.thresholds import Thresholds
+from resources.catalog.api_answers import lately
 from resources.timescale import sql
 from schemas.catalog import LEDGER as LEDGER_TABLE
-from schemas.catalog_alerts import API_ANSWERS
 from schemas.table_spec import TableSpec
 from schemas.tables import FEATURE_PARITY, TABLES
 
 MOST_NAMED = 5
 """Days or views that a text names; the count says how many there are."""
-
-SLOW_FOR = timedelta(hours=2)
-"""A slow answer counts for the hour it came in and the one after."""
 
 Question = Callable[[sa.Connection, Sequence[TableSpec], Thresholds, datetime], Iterator[Finding]]
 
@@ -80,7 +77,7 @@ def _scores(
             stamp <= now - timedelta(days=1, hours=limits.settled_h),
             score < limits.score_pct,
         ]
-        keys = [table.c[name] for name in spec.key if name != spec.time_column]
+        keys = [table.c[name] for name in spec.entities]
         rows = _worst(connection, [stamp, score, *keys], where, score)
         if not rows:
             continue
@@ -154,7 +151,7 @@ def _of_rows(
 ) -> Iterator[Finding]:
     table = sql.table_of(spec)
     stamp = table.c[spec.time_column or ""]
-    keys = [table.c[name] for name in spec.key if name != spec.time_column]
+    keys = [table.c[name] for name in spec.entities]
     since = stamp >= now - timedelta(days=limits.look_back_days)
     if rows := _worst(connection, [stamp, *keys], [since, *which], stamp.desc()):
         named = "; ".join(", ".join([f"{row[0]:%Y-%m-%d %H:%M} UTC", *_named(keys, row[1:])]) for row in rows)
@@ -170,15 +167,9 @@ def _of_rows(
 
 
 def _answers(connection: sa.Connection, _: Sequence[TableSpec], limits: Thresholds, now: datetime) -> Iterator[Finding]:
-    slowest = sa.func.max(API_ANSWERS.c.slowest_s)
-    query = (
-        sa.select(API_ANSWERS.c.api, slowest, sa.func.sum(API_ANSWERS.c.answers), sa.func.sum(API_ANSWERS.c.total_s))
-        .where(API_ANSWERS.c.hour > now - SLOW_FOR)
-        .group_by(API_ANSWERS.c.api)
-        .having(slowest > limits.api_s)
-        .order_by(API_ANSWERS.c.api)
-    )
-    for api, slowest_s, answers, total_s in connection.execute(query):
+    for api, answers, total_s, slowest_s in connection.execute(lately(now)):
+        if slowest_s <= limits.api_s:
+            continue
         yield Finding(
             condition=API,
             subject=api,

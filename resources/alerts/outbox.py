@@ -71,8 +71,8 @@ def record(
 
 def open_alerts(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
     """The open alerts, the most urgent and then the oldest first."""
-    urgency = sa.func.array_position(sa.cast(list(LEVELS), sa.ARRAY(sa.Text)), ALERTS.c.level)
-    return connection.execute(sa.select(ALERTS).where(_is_open()).order_by(urgency.desc(), ALERTS.c.alert_id)).all()
+    urgency = _rank(ALERTS.c.level).desc()
+    return connection.execute(sa.select(ALERTS).where(_is_open()).order_by(urgency, ALERTS.c.alert_id)).all()
 
 
 def deliveries_of(connection: sa.Connection, alert_ids: Collection[int]) -> Sequence[sa.Row[Any]]:
@@ -116,6 +116,10 @@ def _is_open() -> sa.ColumnElement[bool]:
     return ALERTS.c.state == "open"
 
 
+def _rank(level: sa.ColumnElement[str]) -> sa.ColumnElement[int]:
+    return sa.func.array_position(sa.cast(list(LEVELS), sa.ARRAY(sa.Text)), level)
+
+
 def _raise(connection: sa.Connection, incidents: Iterable[Incident], now: datetime) -> Sequence[sa.Row[Any]]:
     names = ["identity", "condition", "level", "title", "body", "root_asset", "silenced", "count"]
     rows = sorted((_row(one) for one in incidents), key=lambda row: str(row["identity"]))
@@ -125,8 +129,7 @@ def _raise(connection: sa.Connection, incidents: Iterable[Incident], now: dateti
     given = selected(ALERTS, names, rows).add_columns(*moments)
     statement = insert(ALERTS).from_select([*names, "first_seen_at", "last_seen_at"], given)
     new = statement.excluded
-    ranks = sa.cast(list(LEVELS), sa.ARRAY(sa.Text))
-    rises = sa.func.array_position(ranks, new.level) > sa.func.array_position(ranks, ALERTS.c.level)
+    rises = _rank(new.level) > _rank(ALERTS.c.level)
     fresh = {name: new[name] for name in ("title", "body", "root_asset", "silenced", "count", "last_seen_at")}
     upsert = statement.on_conflict_do_update(
         index_elements=[ALERTS.c.identity],

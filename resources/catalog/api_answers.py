@@ -1,10 +1,11 @@
 """How long APIs take to answer, summed by the hour.
 
-Belongs here: noting an answer, for all processes together. Does not belong here: when that is too long
-(`resources/alerts/conditions.py`).
+Belongs here: noting an answer, for all processes together, and what they come to. Does not belong here: when that
+is too long (`resources/alerts/conditions.py`).
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -13,6 +14,16 @@ from resources.timescale.resource import translated_sqlalchemy
 from schemas.catalog_alerts import API_ANSWERS
 
 KEPT_FOR = timedelta(days=30)
+
+COUNTS_FOR = timedelta(hours=2)
+"""An answer counts for the hour it came in and the one after."""
+
+
+def lately(now: datetime | sa.ColumnElement[datetime]) -> sa.Select[Any]:
+    """Per API that answered lately, by name: answers, seconds they took together, seconds the slowest took."""
+    held = API_ANSWERS.c
+    sums = (sa.func.sum(held.answers), sa.func.sum(held.total_s), sa.func.max(held.slowest_s))
+    return sa.select(held.api, *sums).where(held.hour > now - COUNTS_FOR).group_by(held.api).order_by(held.api)
 
 
 class AnswerTimes:

@@ -12,15 +12,14 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from resources.catalog.api_answers import lately
 from resources.catalog.ledger import CLASSES
 from schemas.catalog import DIRTY_DAYS, LEDGER
-from schemas.catalog_alerts import ALERT_DELIVERIES, ALERTS, API_ANSWERS, RUN_FAILURES
+from schemas.catalog_alerts import ALERT_DELIVERIES, ALERTS, RUN_FAILURES
 from schemas.catalog_budget import CIRCUITS
 
 UNDECLARED = "undeclared"
 FATES = ("read", *CLASSES)
-AGES = sa.text("interval '2 hours'")
-"""How far back answers of APIs count."""
 
 
 @dataclass(frozen=True)
@@ -101,18 +100,7 @@ def _ledger(connection: sa.Connection, tables: Collection[str]) -> Iterator[Figu
 
 
 def _answers(connection: sa.Connection) -> Iterator[Figure]:
-    query = (
-        sa.select(
-            API_ANSWERS.c.api,
-            sa.func.sum(API_ANSWERS.c.answers),
-            sa.func.sum(API_ANSWERS.c.total_s),
-            sa.func.max(API_ANSWERS.c.slowest_s),
-        )
-        .where(API_ANSWERS.c.hour > sa.func.now() - AGES)
-        .group_by(API_ANSWERS.c.api)
-        .order_by(API_ANSWERS.c.api)
-    )
-    rows = connection.execute(query).all()
+    rows = connection.execute(lately(sa.func.now())).all()
     for place, (name, told) in enumerate(
         (
             ("tidemark_api_answers", "Answers of the API since the last full hour"),

@@ -31,7 +31,7 @@ from resources.timescale.slices import SliceStream, SliceWrite
 from resources.wiring import Settings
 from schemas.catalog import LEDGER
 from schemas.catalog_features import FEATURE_PENDING, FEATURE_VIEWS
-from schemas.tables import SERVED
+from schemas.tables import SERVED, TABLES
 from schemas.window import Window
 from tests.graph import failure_of, retries_of
 from tests.redis_server import PASSWORD, RedisServer
@@ -244,6 +244,7 @@ def test_a_view_whose_columns_changed_is_served_anew_with_every_key(
         margin: float = pa.Field(nullable=True, description="EUR")
 
     wider = replace(SALES, model=Wider)
+    monkeypatch.setitem(TABLES, SALES.qualified, wider)
     monkeypatch.setitem(SERVED, SALES.view, wider)
     serving.spec = wider
     rows = sales_rows({(TEA, DAYS[2]): 3.0}).assign(margin=0.5)

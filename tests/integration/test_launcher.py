@@ -204,15 +204,7 @@ def start_slow_run(url: str, home: Path) -> None:
     wait_for((home / "slow").exists)
 
 
-def cut_the_power(project: Path, launcher: subprocess.Popen[str]) -> None:
-    """Nothing of the stack lives on."""
-    for process in processes_of(project):
-        os.kill(process, signal.SIGKILL)
-    launcher.wait()
-    wait_for(lambda: not processes_of(project))
-
-
-def test_the_life_of_a_stack_its_deaths_and_what_the_next_start_makes_of_them(project: Path, home: Path) -> None:
+def test_the_life_of_a_stack(project: Path, home: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", free_port()))
         taken.listen()
@@ -243,48 +235,53 @@ def test_the_life_of_a_stack_its_deaths_and_what_the_next_start_makes_of_them(pr
             assert launcher.poll() is None
             wait_for(lambda: statuses(home)[-1] == "STARTED")  # what a run says of itself is stored a little later
 
-            # The launcher dies alone; the next start tries again what was lost with it.
-            known = len(statuses(home))
-            launcher.kill()
-            launcher.wait()
-    with up(project) as (launcher, line):
-        wait_for(lambda: statuses(home)[known - 1 :] == ["FAILURE", "SUCCESS"])
-        assert len((home / "slow").read_text().split()) == 2
-
-        # Everything dies, the database too.
-        (home / "slow").unlink()
-        start_slow_run(url_in(line), home)
-        cut_the_power(project, launcher)
-    with up(project) as (launcher, _):
-        wait_for(lambda: statuses(home)[known + 1 :] == ["FAILURE", "SUCCESS"])
-        assert ask(home, "SELECT run_id FROM concurrency_slots WHERE run_id IS NOT NULL") == []
-        launcher.terminate()
-        assert launcher.wait(timeout=PATIENCE_S) == 0
+            launcher.terminate()
+            assert launcher.wait(timeout=PATIENCE_S) == 0
     assert processes_of(project) == []
     assert not (home / "launcher.json").exists()
 
 
-@pytest.mark.parametrize("signals", [1, 2])
-def test_ctrl_c_while_starting_leaves_no_process(project: Path, home: Path, signals: int) -> None:
-    """The first signal ends in order, a second one kills."""
+def test_ctrl_c_while_starting_leaves_no_process(project: Path, home: Path) -> None:
     launcher = subprocess.Popen([sys.executable, "-c", UP, str(free_port()), str(project)], env=environment())
     wait_for((home / "launcher.json").exists)
-    for _ in range(signals):
-        launcher.send_signal(signal.SIGINT)
-        time.sleep(0.3)
+    launcher.send_signal(signal.SIGINT)
     assert launcher.wait(timeout=PATIENCE_S) == 0
     assert processes_of(project) == []
 
 
-def test_after_a_power_cut_with_a_database_elsewhere_the_run_is_tried_again(
-    project: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+def test_after_a_killed_launcher_the_run_is_tried_again(project: Path, home: Path) -> None:
+    with up(project) as (launcher, line):
+        start_slow_run(url_in(line), home)
+        launcher.kill()
+        launcher.wait()
+    with up(project) as (launcher, line):
+        wait_for(lambda: statuses(home) == ["FAILURE", "SUCCESS"])
+        assert len((home / "slow").read_text().split()) == 2
+        # A second signal kills.
+        launcher.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        launcher.send_signal(signal.SIGINT)
+        assert launcher.wait(timeout=PATIENCE_S) == 0
+    assert processes_of(project) == []
+
+
+@pytest.mark.parametrize("is_configured", [False, True])
+def test_after_a_power_cut_the_run_is_tried_again(
+    project: Path, home: Path, monkeypatch: pytest.MonkeyPatch, is_configured: bool
 ) -> None:
-    with lease(project / "elsewhere") as server:
-        ensure_databases(server, ["tidemark"])
-        monkeypatch.setenv("TIDEMARK_DATABASE_URL", server.url("tidemark"))
+    with contextlib.ExitStack() as stack:
+        if is_configured:
+            server = stack.enter_context(lease(project / "elsewhere"))
+            ensure_databases(server, ["tidemark"])
+            monkeypatch.setenv("TIDEMARK_DATABASE_URL", server.url("tidemark"))
+        else:
+            server = EmbeddedServer(home)
         with up(project) as (launcher, line):
             start_slow_run(url_in(line), home)
-            cut_the_power(project, launcher)
+            for process in processes_of(project):
+                os.kill(process, signal.SIGKILL)
+            launcher.wait()
+            wait_for(lambda: not processes_of(project))
         with up(project) as (launcher, _):
             wait_for(lambda: rows(server, "SELECT status FROM runs ORDER BY id") == [("FAILURE",), ("SUCCESS",)])
             assert rows(server, "SELECT run_id FROM concurrency_slots WHERE run_id IS NOT NULL") == []
@@ -292,7 +289,7 @@ def test_after_a_power_cut_with_a_database_elsewhere_the_run_is_tried_again(
             os.killpg(json.loads((home / "launcher.json").read_text())["group"], signal.SIGKILL)
             assert launcher.wait(timeout=PATIENCE_S) == 1
         assert processes_of(project) == []
-        assert not (home / "postgres").exists()
+        assert is_configured != (home / "postgres").exists()
 
 
 def test_a_stack_that_does_not_start_says_why(project: Path, home: Path) -> None:
