@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import kolmogorov
-from scipy.stats import false_discovery_control
 
 from schemas.rules import Distribution, Freshness, Repeats, Uniqueness
 
@@ -90,6 +88,8 @@ def shifted(rule: Distribution, rows: pd.DataFrame, before: pd.DataFrame | None)
     ]
     if not shifts:
         return GroupFinding(message=f"no group has {rule.least_rows} values now and before", is_undecided=True)
+    from scipy.stats import false_discovery_control  # takes a second: not while definitions load
+
     adjusted = false_discovery_control([one.p_value for one in shifts])
     moved = [one for one, p in zip(shifts, adjusted, strict=True) if p < rule.alpha and one.is_large(rule)]
     broken = np.concatenate([now_of[one.group].index.to_numpy(dtype=np.int64) for one in moved] or [NOTHING])
@@ -120,6 +120,8 @@ def _shift(group: tuple[object, ...], now: pd.Series, before: pd.Series) -> Shif
 def _kolmogorov_smirnov(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[float, float]:
     """The two-sample statistic of sorted values and its p-value by the limiting distribution (Smirnov 1939), which
     takes a hundredth of the time of `scipy.stats.ks_2samp`: there is one per sensor and day."""
+    from scipy.special import kolmogorov  # not while definitions load
+
     values = np.concatenate([first, second])
     shares = [np.searchsorted(one, values, side="right") / len(one) for one in (first, second)]
     statistic = float(np.abs(shares[0] - shares[1]).max())
