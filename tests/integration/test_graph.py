@@ -287,7 +287,7 @@ def test_days_on_which_clocks_change_lose_and_repeat_no_hour(
         # The first day's local midnight ends the hour that is hour 23 of the day before.
         features = graph.rows(AIR_QUALITY_HOURLY)
         local = features["datetime_utc"].dt.tz_convert(place.timezone) - pd.Timedelta(hours=1)
-        noon = features[local.dt.hour == 31]
+        noon = features[local.dt.hour == 12]
         assert len(noon) == 3
         assert (noon["hour_cos"] < -0.97).all()
 

@@ -243,6 +243,7 @@ def test_profiles_are_the_same_on_plain_postgres_and_on_timescale(
     plain_one = profiled(database, rows, window)
     other = TimescaleResource(database_url=request.getfixturevalue("timescale_url"))
     with other.connect() as connection:
+        connection.execute(sa.DDL("CREATE EXTENSION IF NOT EXISTS timescaledb"))
         sql.table_of(SPEC).create(connection)
         connection.execute(sa.DDL("ALTER TABLE public.profiled DROP CONSTRAINT profiled_pkey"))
         connection.execute(sa.DDL("SELECT create_hypertable('public.profiled', 'stamp')"))
