@@ -337,7 +337,8 @@ def test_the_ui_is_local_and_ends_with_the_command(stage: Stage) -> None:
         process.send_signal(signal.SIGTERM)
         printed, _ = process.communicate(timeout=PATIENCE_S)
     assert (local, beyond) == (True, False), printed
-    assert process.returncode == 128 + signal.SIGTERM
+    # Its server ends in order, and then, as a rule, by the signal once more.
+    assert process.returncode in (0, 128 + signal.SIGTERM)
     assert not _listens("127.0.0.1", port)
 
 
