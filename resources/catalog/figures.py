@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from resources.catalog.api_answers import lately
 from resources.catalog.ledger import CLASSES
+from resources.circuit.board import LEVELS, dependencies
 from schemas.catalog import DIRTY_DAYS, LEDGER
 from schemas.catalog_alerts import ALERT_DELIVERIES, ALERTS, RUN_FAILURES
 from schemas.catalog_budget import CIRCUITS
@@ -66,6 +67,12 @@ def figures(connection: sa.Connection, tables: Collection[str]) -> Iterator[Figu
         "Circuit breakers that are not closed",
         (CIRCUITS.c.state,),
         CIRCUITS.c.state != "closed",
+    )
+    yield Figure(
+        "tidemark_circuit_state",
+        "Circuit breaker of the dependency: 0 closed, 1 half open (one trial is under way), 2 open",
+        ("dependency",),
+        [((one.name,), LEVELS[one.state]) for one in dependencies(connection)],
     )
     yield from _answers(connection)
 
