@@ -21,6 +21,8 @@ from resources.timescale import sql
 from resources.timescale.capabilities import read_capabilities
 from resources.wiring import Settings, alerts_resource, build_timescale
 from schemas.catalog import LEDGER
+from schemas.freshness import fresh
+from schemas.table_spec import TableSpec
 from schemas.tables import OPENAQ_MEASUREMENTS, TABLES
 
 
@@ -53,12 +55,13 @@ def _tables(connection: sa.Connection, console: Console) -> None:
         ("from", "left"),
         ("to", "left"),
         ("open ledger", "right"),
+        ("written", "left"),
     ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     inspector = sa.inspect(connection)
     for qualified, spec in TABLES.items():
         if not inspector.has_table(spec.name, schema=spec.schema):
-            table.add_row(qualified, "-", "", "", "")
+            table.add_row(qualified, "-", "", "", "", "")
             continue
         stamp = sql.table_of(spec).c[spec.time_column or ""]
         rows, first, last = connection.execute(sa.select(sa.func.count(), sa.func.min(stamp), sa.func.max(stamp))).one()
@@ -67,8 +70,18 @@ def _tables(connection: sa.Connection, console: Console) -> None:
                 LEDGER.c.table_name == qualified, LEDGER.c.is_current, sa.not_(LEDGER.c.is_closed)
             )
         ).scalar_one()
-        table.add_row(qualified, f"{rows:,}", _moment(first), _moment(last), str(still_open))
+        table.add_row(qualified, f"{rows:,}", _moment(first), _moment(last), str(still_open), _age(connection, spec))
     console.print(table)
+
+
+def _age(connection: sa.Connection, spec: TableSpec) -> str:
+    """When the table was written last, and whether that is as the dataset promises."""
+    newest = sa.select(sa.func.max(LEDGER.c.known_at)).where(LEDGER.c.table_name == spec.qualified)
+    written_at = connection.execute(newest).scalar_one()
+    promised = fresh(spec)
+    if promised is None:
+        return _moment(written_at)
+    return f"{_moment(written_at)} {promised.verdict(written_at, datetime.now(UTC))}".strip()
 
 
 def _stale(connection: sa.Connection, console: Console) -> None:
