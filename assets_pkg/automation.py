@@ -11,6 +11,8 @@ import dagster as dg
 
 from assets_pkg.planning import DayRange, without
 from assets_pkg.runs import asset_key, busy_ranges, range_tags, under_way
+from resources.errors import TransientError
+from resources.openaq.resource import OpenAQResource
 from schemas.delivery_tables import TASK, USER
 from schemas.table_spec import TableSpec
 from schemas.tables import (
@@ -77,7 +79,12 @@ def build_schedule(cron: str, lag: timedelta) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=build_schedule.__doc__,
     )
-    def openaq_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    def openaq_schedule(context: dg.ScheduleEvaluationContext, openaq: OpenAQResource) -> dg.RunRequest | dg.SkipReason:
+        try:
+            if told := openaq.left_alone():
+                return dg.SkipReason(f"nothing is asked for: {told}; the sensor asks for these days afterwards")
+        except TransientError as error:
+            return dg.SkipReason(f"the catalog does not answer: {error}")
         now = context.scheduled_execution_time
         newest = now.date() - lag
         days = [newest - ONE_DAY, newest]

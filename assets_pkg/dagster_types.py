@@ -14,6 +14,7 @@ import pyarrow as pa
 from resources.timescale.contract import broken_rows, summary
 from resources.timescale.report import column_schema
 from resources.timescale.slices import SliceStream
+from schemas.freshness import fresh
 from schemas.table_spec import TableSpec
 
 RETRY = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
@@ -79,4 +80,10 @@ def table_options(spec: TableSpec, *, dataset: str) -> dict[str, Any]:
         "io_manager_key": "feast_io_manager" if spec.served else "io_manager",
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "retry_policy": RETRY,
+        "freshness_policy": _freshness(spec, dataset),
     }
+
+
+def _freshness(spec: TableSpec, dataset: str) -> dg.FreshnessPolicy | None:
+    promised = fresh(spec, dataset)
+    return dg.FreshnessPolicy.time_window(promised.fail, promised.warn) if promised else None

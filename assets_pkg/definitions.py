@@ -31,7 +31,7 @@ from assets_pkg.retention import build_retention_schedule, file_retention
 from assets_pkg.rule_checks import rule_checks
 from assets_pkg.sensors import build_news_sensor, build_stale_sensor
 from assets_pkg.serving import build_serving_sensor, serve_pending_features
-from assets_pkg.source_schedule import build_source_schedule
+from assets_pkg.source_schedule import build_recovery_sensor, build_source_schedule
 from assets_pkg.staging import assets as staging
 from assets_pkg.staging.file_assets import build_staging_asset, undeclared_files
 from assets_pkg.staging.source_assets import build_source_assets
@@ -98,6 +98,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             build_stale_sensor(),
             build_landing_sensor(declared),
             build_serving_sensor(),
+            build_recovery_sensor(sourced),
             build_alerts_sensor(),
         ],
         resources=resources,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from assets_pkg.runs import places, under_way
-from resources.errors import TidemarkError, TransientError
+from resources.errors import CircuitOpen, TidemarkError, TransientError
 from resources.feast.resource import FeastResource
 from resources.feast.views import due
 from schemas.tables import SERVED
@@ -30,6 +30,9 @@ def serve_pending(context: dg.OpExecutionContext, feast: FeastResource) -> None:
             continue
         try:
             pushed = feast.push(spec)
+        except CircuitOpen as error:
+            context.log.warning(f"{state.view}: {error}")
+            return
         except TidemarkError as error:
             failures[state.view] = error
             context.log.warning(f"{state.view}: {error}")
@@ -61,9 +64,14 @@ def build_serving_sensor() -> dg.SensorDefinition:
         now = datetime.now(UTC)
         runs = under_way(context.instance)
         try:
+            told = feast.left_alone()
+            if told is None:
+                feast.try_again()
             states = feast.states()
         except TransientError as error:
-            return dg.SkipReason(f"the catalog does not answer: {error}")
+            return dg.SkipReason(f"the catalog or the online store does not answer: {error}")
+        if told:
+            return dg.SkipReason(f"{sum(one.pending for one in states)} key(s) wait to be served: {told}")
         waiting = [one for one in due(states, now) if one.view in SERVED]
         if not waiting:
             pending = sum(one.pending for one in states)

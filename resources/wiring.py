@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from resources.alerts.channel import channels_of
 from resources.alerts.quiet import quiet_hours
 from resources.alerts.thresholds import DEFAULTS
+from resources.circuit.breaker import DEFAULT_POLICY
 from resources.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ class Settings(BaseSettings):
     """When sources that are configured are read: a cron expression in UTC, or a number of hours that divides a day."""
     source_delivery_url: SecretStr | None = Field(None, validation_alias="TIDEMARK_SOURCE_DELIVERY_URL")
     """Database of the dataset `delivery`; other datasets' sources are found by the name of the variable."""
+    circuit_failures: int = Field(DEFAULT_POLICY.fail_max, ge=1, validation_alias="TIDEMARK_CIRCUIT_FAILURES")
+    """Failures in a row after which a source or the online store is left alone."""
+    circuit_reset_s: float = Field(DEFAULT_POLICY.reset_s, ge=1, le=86_400, validation_alias="TIDEMARK_CIRCUIT_RESET_S")
+    """Seconds until one process tries it again."""
     port: int = Field(3000, ge=1, le=65535, validation_alias="TIDEMARK_PORT")
     """Port of the Dagster UI on 127.0.0.1."""
     serving_token: SecretStr | None = Field(None, validation_alias="TIDEMARK_SERVING_TOKEN")
@@ -108,6 +113,8 @@ class Settings(BaseSettings):
     """Days whose quality, anomalies and drift count."""
     alert_api_s: float = Field(DEFAULTS.api_s, gt=0, validation_alias="TIDEMARK_ALERT_API_S")
     """Seconds an API may take to answer."""
+    alert_circuit_s: float = Field(DEFAULTS.circuit_s, ge=0, validation_alias="TIDEMARK_ALERT_CIRCUIT_S")
+    """Seconds a dependency may be out of order."""
     alert_silent_s: float = Field(DEFAULTS.silent_s, ge=60, validation_alias="TIDEMARK_ALERT_SILENT_S")
     """Seconds a sensor or schedule may be overdue."""
 
@@ -205,6 +212,7 @@ def alerts_resource(chosen: Settings, timescale: "CatalogedTimescale", *, urls: 
         settled_h=chosen.alert_settled_h,
         look_back_days=chosen.alert_look_back_days,
         api_s=chosen.alert_api_s,
+        circuit_s=chosen.alert_circuit_s,
         silent_s=chosen.alert_silent_s,
     )
 
@@ -217,7 +225,14 @@ def feast_resource(
 
     secret = chosen.online_store_url.get_secret_value() if chosen.online_store_url else ""
     url = secret if online_store_url is None else online_store_url
-    return FeastResource(timescale=timescale, online_store_url=url, home=str(chosen.home), declarations=DECLARATIONS)
+    return FeastResource(
+        timescale=timescale,
+        online_store_url=url,
+        home=str(chosen.home),
+        declarations=DECLARATIONS,
+        circuit_failures=chosen.circuit_failures,
+        circuit_reset_s=chosen.circuit_reset_s,
+    )
 
 
 def landing_resource(chosen: Settings) -> "LandingResource":
@@ -253,6 +268,8 @@ def sources_resource(
         tokens=found["TOKEN"],
         token_headers=found["TOKEN_HEADER"],
         work_dir=str(chosen.home / "work"),
+        circuit_failures=chosen.circuit_failures,
+        circuit_reset_s=chosen.circuit_reset_s,
     )
 
 
@@ -289,6 +306,8 @@ def openaq_resource(
         raw_url=chosen.raw_url or str(chosen.home / "raw"),
         per_minute=chosen.openaq_per_minute,
         per_hour=chosen.openaq_per_hour,
+        circuit_failures=chosen.circuit_failures,
+        circuit_reset_s=chosen.circuit_reset_s,
     )
 
 

@@ -1,7 +1,7 @@
-"""The catalog's tables through which all processes share OpenAQ's request budget and circuit breakers.
+"""The catalog's tables through which all processes share request budgets and circuit breakers.
 
 Belongs here: these tables and their MetaData, for the migration and for SQLAlchemy Core. Does not belong here: the
-rules that read and write them (`resources/openaq/rate_budget_shared.py`, `resources/openaq/circuit_shared.py`).
+rules that read and write them (`resources/openaq/rate_budget_shared.py`, `resources/circuit/shared.py`).
 """
 
 import sqlalchemy as sa
@@ -45,6 +45,7 @@ CIRCUITS = sa.Table(
     sa.Column("retry_at", sa.DateTime(timezone=True), comment="from then on one trial request is let through"),
     sa.Column("last_error", sa.Text, comment="why it failed last; holds no secret"),
     sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("opened_at", sa.DateTime(timezone=True), comment="since when it has not been closed"),
     sa.CheckConstraint(sa.column("state").in_(["closed", "open", "half_open"]), name="circuits_state"),
     comment="State of each circuit breaker; a dependency without a row never failed.",
 )

@@ -34,6 +34,8 @@ class Dataset:
     name: str
     description: str
     cadence: timedelta
+    arrives_every: timedelta | None
+    """The longest time in which nothing new arrives while all is well; None: it comes when it comes."""
     measures: Mapping[str, Measure]
     sentinels: frozenset[float]
     """Values that stand for "no measurement" in the original unit; their images under rescaling count too."""
@@ -62,6 +64,7 @@ OPENAQ = Dataset(
     name="openaq",
     description="Air quality measurements of OpenAQ: hourly means per sensor.",
     cadence=timedelta(hours=1),
+    arrives_every=timedelta(days=1),
     measures={
         measure.name: measure
         for measure in (

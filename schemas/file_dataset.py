@@ -132,6 +132,8 @@ class FileDataset:
     """Further columns of the staging table by which people look for rows."""
     cadence: timedelta = timedelta(days=1)
     """Step of the series; divides a day."""
+    arrives_every: timedelta | None = None
+    """The longest time in which no file comes while all is well; None: they come when they come."""
     windows: tuple[int, ...] = (7, 28)
     """Look-back windows of the features, in steps of `cadence`."""
     lags: tuple[int, ...] = (1, 7)

@@ -151,6 +151,8 @@ class SourceDataset:
     tables: tuple[SourceTable, ...]
     first_day: str
     """First UTC day anybody may ask for, ISO 8601."""
+    arrives_every: timedelta | None = timedelta(days=1)
+    """The longest time in which nothing is read while all is well; None: it is read when somebody asks."""
     requests_per_minute: int = 60
     """REST sources only: the budget, all processes together."""
 

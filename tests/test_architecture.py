@@ -64,6 +64,7 @@ TRANSFORMS_MAY = {
 LONG_FOR_A_REASON = {
     "assets_pkg/launcher.py": "one life cycle: server, webserver and daemon start and end together",
     "assets_pkg/quality/pictures.py": "one picture, drawn from top to bottom",
+    "resources/wiring.py": "every setting is named in one place",
     "schemas/migrations/versions/02_create_catalog_tables.py": "a migration is generated and never edited",
     "schemas/migrations/versions/04_create_file_tables.py": "a migration is generated and never edited",
 }

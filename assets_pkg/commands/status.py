@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from assets_pkg.commands.alerts import show_channels, show_open
@@ -14,12 +15,14 @@ from assets_pkg.commands.tables import terminal
 from assets_pkg.dagster_client import DagsterClient
 from assets_pkg.launcher import url_of
 from resources.catalog import dirty_days, rule_results, sources
+from resources.circuit.board import dependencies, instruments_left_alone
 from resources.feast.views import states
 from resources.timescale import sql
 from resources.timescale.capabilities import read_capabilities
 from resources.wiring import Settings, alerts_resource, build_timescale
 from schemas.catalog import LEDGER
-from schemas.catalog_budget import CIRCUITS
+from schemas.freshness import fresh
+from schemas.table_spec import TableSpec
 from schemas.tables import OPENAQ_MEASUREMENTS, TABLES
 
 
@@ -52,12 +55,13 @@ def _tables(connection: sa.Connection, console: Console) -> None:
         ("from", "left"),
         ("to", "left"),
         ("open ledger", "right"),
+        ("written", "left"),
     ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     inspector = sa.inspect(connection)
     for qualified, spec in TABLES.items():
         if not inspector.has_table(spec.name, schema=spec.schema):
-            table.add_row(qualified, "-", "", "", "")
+            table.add_row(qualified, "-", "", "", "", "")
             continue
         stamp = sql.table_of(spec).c[spec.time_column or ""]
         rows, first, last = connection.execute(sa.select(sa.func.count(), sa.func.min(stamp), sa.func.max(stamp))).one()
@@ -66,8 +70,18 @@ def _tables(connection: sa.Connection, console: Console) -> None:
                 LEDGER.c.table_name == qualified, LEDGER.c.is_current, sa.not_(LEDGER.c.is_closed)
             )
         ).scalar_one()
-        table.add_row(qualified, f"{rows:,}", _moment(first), _moment(last), str(still_open))
+        table.add_row(qualified, f"{rows:,}", _moment(first), _moment(last), str(still_open), _age(connection, spec))
     console.print(table)
+
+
+def _age(connection: sa.Connection, spec: TableSpec) -> str:
+    """When the table was written last, and whether that is as the dataset promises."""
+    newest = sa.select(sa.func.max(LEDGER.c.known_at)).where(LEDGER.c.table_name == spec.qualified)
+    written_at = connection.execute(newest).scalar_one()
+    promised = fresh(spec)
+    if promised is None:
+        return _moment(written_at)
+    return f"{_moment(written_at)} {promised.verdict(written_at, datetime.now(UTC))}".strip()
 
 
 def _stale(connection: sa.Connection, console: Console) -> None:
@@ -106,16 +120,19 @@ def _owed(connection: sa.Connection, console: Console) -> None:
 
 
 def _circuits(connection: sa.Connection, console: Console) -> None:
-    broken = connection.execute(sa.select(CIRCUITS).where(CIRCUITS.c.state != "closed").order_by(CIRCUITS.c.name)).all()
-    for one in broken:
-        console.print(
-            f"Circuit {one.name} is {one.state} after {one.failures} failures, next try {_moment(one.retry_at)}: "
-            f"{one.last_error}",
-            highlight=False,
-            markup=False,
-        )
-    if not broken:
+    found, alone = dependencies(connection), instruments_left_alone(connection)
+    if alone:
+        console.print(f"OpenAQ sensors that are left alone: {alone}", highlight=False)
+    if not found:
         console.print("Circuits: all closed")
+        return
+    table = Table(title="Circuits")
+    for name in ("dependency", "state", "since", "failures", "next try", "last error"):
+        table.add_column(name, justify="right" if name == "failures" else "left")
+    for one in found:
+        since, error = one.opened_at or one.changed_at, escape(one.last_error or "")
+        table.add_row(one.name, one.state, _moment(since), str(one.failures), _moment(one.retry_at), error)
+    console.print(table)
 
 
 def _serving(connection: sa.Connection, console: Console) -> None:

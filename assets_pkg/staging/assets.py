@@ -17,7 +17,7 @@ from assets_pkg.staging.transforms import accounts, beside, newest_offset, stage
 from resources.catalog.accounts import REJECT_COLUMNS
 from resources.catalog.io_manager import LedgerWrite
 from resources.catalog.resource import CatalogResource
-from resources.errors import LedgerNotClosed, PartialFetch, SourceUnavailable, TransientError
+from resources.errors import CircuitOpen, LedgerNotClosed, PartialFetch, SourceUnavailable, TransientError
 from resources.openaq.fetched import Fetched, FetchFailed
 from resources.openaq.resource import OpenAQResource
 from resources.timescale.slices import SliceStream
@@ -157,6 +157,7 @@ def _owe(context: dg.AssetExecutionContext, catalog: CatalogResource, failed: Fe
         str(failed.error),
         is_transient=isinstance(failed.error, TransientError),
         run_id=context.run.run_id,
+        was_asked=not isinstance(failed.error, CircuitOpen),
     )
 
 
@@ -168,7 +169,8 @@ def _failure(failed: list[FetchFailed], asked: int, whole_days: int) -> Exceptio
     told = "; ".join(f"{one.location_id}: {one.error}" for one in failed[:5])
     more = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
     if len(locations) == asked and all(isinstance(one.error, TransientError) for one in failed):
-        return SourceUnavailable(f"none of {asked} locations could be fetched: {told}{more}")
+        kind = CircuitOpen if any(isinstance(one.error, CircuitOpen) for one in failed) else SourceUnavailable
+        return kind(f"none of {asked} locations could be fetched: {told}{more}")
     rest = f"the others are committed and {whole_days} day(s) are complete; " if len(locations) < asked else ""
     return PartialFetch(
         f"{len(locations)} of {asked} locations could not be fetched ({', '.join(map(str, locations))}), {rest}"

@@ -14,10 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from resources.alerts.finding import ANOMALIES, API, DRIFT, LEDGER, PARITY, QUALITY, Finding
+from resources.alerts.finding import ANOMALIES, API, DEPENDENCY, DRIFT, LEDGER, PARITY, QUALITY, Finding
 from resources.alerts.level import Level
 from resources.alerts.thresholds import Thresholds
 from resources.catalog.api_answers import lately
+from resources.circuit.board import dependencies
 from resources.timescale import sql
 from schemas.catalog import LEDGER as LEDGER_TABLE
 from schemas.table_spec import TableSpec
@@ -180,6 +181,22 @@ def _answers(connection: sa.Connection, _: Sequence[TableSpec], limits: Threshol
         )
 
 
+def _dependencies(
+    connection: sa.Connection, _: Sequence[TableSpec], limits: Thresholds, now: datetime
+) -> Iterator[Finding]:
+    for one in dependencies(connection):
+        if one.opened_at is None or one.opened_at > now - timedelta(seconds=limits.circuit_s):
+            continue
+        yield Finding(
+            condition=DEPENDENCY,
+            subject=one.name,
+            level=Level.ERROR,
+            title=f"{one.name} is out of order",
+            body=f"Since {one.opened_at:%Y-%m-%d %H:%M} UTC nobody asks it but for one trial at a time; what is "
+            f"skipped is caught up when it answers. The last failure: {one.last_error}",
+        )
+
+
 def _worst(
     connection: sa.Connection,
     columns: Sequence[sa.ColumnElement[Any]],
@@ -203,6 +220,7 @@ _QUESTIONS: Mapping[str, Question] = {
     ANOMALIES: _anomalies,
     DRIFT: _drift,
     API: _answers,
+    DEPENDENCY: _dependencies,
 }
 
 LOOKED_AT = frozenset(_QUESTIONS)

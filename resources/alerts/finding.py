@@ -19,8 +19,9 @@ DRIFT = "drift"
 LEDGER = "ledger"
 PARITY = "parity"
 API = "api"
+DEPENDENCY = "dependency"
 SILENCE = "silence"
-CONDITIONS = (FAILURE, QUALITY, ANOMALIES, DRIFT, LEDGER, PARITY, API, SILENCE)
+CONDITIONS = (FAILURE, QUALITY, ANOMALIES, DRIFT, LEDGER, PARITY, API, DEPENDENCY, SILENCE)
 FOLLOWS = frozenset({FAILURE, QUALITY, ANOMALIES, DRIFT})
 """What a failure upstream explains. A ledger that does not close is wrong whatever is upstream."""
 

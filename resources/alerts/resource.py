@@ -42,6 +42,7 @@ class AlertsResource(dg.ConfigurableResource["AlertsResource"]):
     settled_h: float = Field(default=DEFAULTS.settled_h, description="hours after a day until its score counts")
     look_back_days: int = Field(default=DEFAULTS.look_back_days, description="days whose quality counts")
     api_s: float = Field(default=DEFAULTS.api_s, description="seconds an API may take to answer")
+    circuit_s: float = Field(default=DEFAULTS.circuit_s, description="seconds a dependency may be out of order")
     silent_s: float = Field(default=DEFAULTS.silent_s, description="seconds a sensor or schedule may be overdue")
 
     @cached_property

@@ -21,6 +21,8 @@ class Thresholds:
     """Days whose quality, anomalies and drift count."""
     api_s: float = 60.0
     """Seconds an API may take to answer."""
+    circuit_s: float = 300.0
+    """Seconds a dependency may be out of order."""
     silent_s: float = 1800.0
     """Seconds a sensor or schedule may be overdue."""
 

@@ -14,9 +14,12 @@ import sqlalchemy as sa
 
 from resources.catalog.api_answers import lately
 from resources.catalog.ledger import CLASSES
+from resources.circuit.board import LEVELS, dependencies
 from schemas.catalog import DIRTY_DAYS, LEDGER
 from schemas.catalog_alerts import ALERT_DELIVERIES, ALERTS, RUN_FAILURES
 from schemas.catalog_budget import CIRCUITS
+from schemas.freshness import fresh
+from schemas.tables import TABLES
 
 UNDECLARED = "undeclared"
 FATES = ("read", *CLASSES)
@@ -66,6 +69,23 @@ def figures(connection: sa.Connection, tables: Collection[str]) -> Iterator[Figu
         "Circuit breakers that are not closed",
         (CIRCUITS.c.state,),
         CIRCUITS.c.state != "closed",
+    )
+    yield Figure(
+        "tidemark_circuit_state",
+        "Circuit breaker of the dependency: 0 closed, 1 half open (one trial is under way), 2 open",
+        ("dependency",),
+        [((one.name,), LEVELS[one.state]) for one in dependencies(connection)],
+    )
+    limits = [(name, promised) for name, spec in TABLES.items() if name in tables and (promised := fresh(spec))]
+    yield Figure(
+        "tidemark_freshness_limit_seconds",
+        "Age from which the table is late (warn), and from which that is an alarm (fail)",
+        ("table", "severity"),
+        [
+            ((name, level), age.total_seconds())
+            for name, promised in limits
+            for level, age in (("warn", promised.warn), ("fail", promised.fail))
+        ],
     )
     yield from _answers(connection)
 

@@ -55,13 +55,20 @@ class CatalogResource(dg.ConfigurableResource):
             return sources.owed(connection, spec.qualified)
 
     def owe(
-        self, spec: TableSpec, unit: object, days: Sequence[date], error: str, *, is_transient: bool, run_id: str
+        self,
+        spec: TableSpec,
+        unit: object,
+        days: Sequence[date],
+        error: str,
+        *,
+        is_transient: bool,
+        run_id: str,
+        was_asked: bool = True,
     ) -> None:
-        """Notes that the unit's days could not be fetched."""
+        """Notes that the unit's days could not be fetched; see `sources.owe`."""
+        told = {"is_transient": is_transient, "run_id": run_id, "was_asked": was_asked}
         with self.timescale.connect() as connection:
-            connection.execute(
-                sources.owe(spec.qualified, str(unit), days, error, is_transient=is_transient, run_id=run_id)
-            )
+            connection.execute(sources.owe(spec.qualified, str(unit), days, error, **told))  # type: ignore[arg-type]
 
     def held(
         self, spec: TableSpec, window: Window, unit: object, among: Mapping[str, Collection[object]]

@@ -116,8 +116,11 @@ def owe(
     is_transient: bool,
     run_id: str,
     waits: Waits = WHOLE_WAITS,
+    was_asked: bool = True,
 ) -> sa.Executable:
-    """Notes that the unit's days could not be fetched, and when to ask again: it is never given up."""
+    """Notes that the unit's days could not be fetched, and when to ask again: it is never given up. A source that was
+    left alone was not asked (`was_asked`): that is no further attempt, and waits no longer.
+    """
     now = datetime.now(UTC)
     names = ["table_name", "unit", "day", "error", "is_transient", "attempts", "run_id", "failed_at", "next_attempt_at"]
     rows = [
@@ -135,8 +138,9 @@ def owe(
         for day in sorted(days)
     ]
     statement = insert(FETCH_FAILURES).from_select(names, selected(FETCH_FAILURES, names, rows))
-    attempts = FETCH_FAILURES.c.attempts + 1
-    doubled_s = waits.first.total_seconds() * sa.func.power(2, sa.func.least(FETCH_FAILURES.c.attempts, 16))
+    attempts = FETCH_FAILURES.c.attempts + (1 if was_asked else 0)
+    doublings = sa.func.least(FETCH_FAILURES.c.attempts, 16) if was_asked else sa.literal(0)
+    doubled_s = waits.first.total_seconds() * sa.func.power(2, doublings)
     wait_s = sa.func.least(doubled_s, waits.longest.total_seconds())
     wait = sa.func.make_interval(0, 0, 0, 0, 0, 0, wait_s, type_=sa.Interval)
     fresh = {name: statement.excluded[name] for name in ("error", "is_transient", "run_id", "failed_at")}

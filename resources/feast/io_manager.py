@@ -1,8 +1,8 @@
 """The IO manager of feature tables that are served: a write also reaches the online store.
 
 One transaction holds the slice, its ledger and the marks of the keys it touched; after it the marks are served. An
-online store that is away fails the step, so that it is tried again; what is committed stays, and exactly the marks are
-left to do. Reading gives a partition's rows as any table's, or a `FeatureView` to ask as of moments.
+online store that is away fails nothing: what is committed stays, and exactly the marks are left to do, by whoever
+serves when it is back. Reading gives a partition's rows as any table's, or a `FeatureView` to ask as of moments.
 
 Belongs here: the order of these. Does not belong here: the marks (`pending.py`), the online store (`resource.py`).
 """
@@ -16,6 +16,7 @@ import pandas as pd
 from pydantic import PrivateAttr
 
 from resources.catalog.io_manager import LedgerIOManager
+from resources.errors import CircuitOpen, OnlineStoreUnavailable
 from resources.feast import pending
 from resources.feast.feature_view import FeatureView
 from resources.feast.resource import FeastResource
@@ -66,15 +67,21 @@ class FeastIOManager(LedgerIOManager):
     def finish(self, context: dg.OutputContext, spec: TableSpec, tally: Tally) -> None:
         """Serves what is marked, this run's and what others left behind, and says so in the step's metadata.
 
-        Raises:
-            OnlineStoreUnavailable: nothing of the slice is lost; the marks are served by a later attempt, or by the
-                sensor `feature_serving`.
+        An online store that is away fails nothing: the slice is whole, its marks wait, and the sensor `feature_serving`
+        has them served when it is back. One that refuses the user is a person's matter, and fails the step.
         """
         super().finish(context, spec, tally)
         if spec.served is None:
             return
         offline_at_s = time.perf_counter()
-        pushed = self.feast.push(spec)
+        try:
+            pushed = self.feast.push(spec)
+        except (OnlineStoreUnavailable, CircuitOpen) as error:
+            waiting = self.feast.pending_keys(spec)
+            context.log.warning(f"{spec.qualified}: {waiting} key(s) wait to be served: {error}")
+            told: dict[str, Any] = {"online_keys_pending": waiting, "online_store": f"not reached: {error}"}
+            context.add_output_metadata(told if _is_one_slice(context) else {"online_store": told["online_store"]})
+            return
         numbers: dict[str, Any] = {
             "online_keys_written": pushed.written,
             "online_keys_skipped": pushed.skipped,
@@ -85,12 +92,16 @@ class FeastIOManager(LedgerIOManager):
         names = {"feature_view": spec.served.view, "feature_service": spec.served.view}
         if pushed.newest_event_at is not None:
             numbers["newest_event_at"] = dg.MetadataValue.timestamp(pushed.newest_event_at)
-        if context.has_asset_partitions and len(context.asset_partition_keys) > 1:
-            # Dagster would copy the numbers of the whole to each partition.
+        if _is_one_slice(context):
+            context.add_output_metadata({**names, **numbers})
+        else:
             context.add_output_metadata(names)
             context.log.info(f"{spec.qualified}: {numbers}")
-        else:
-            context.add_output_metadata({**names, **numbers})
+
+
+def _is_one_slice(context: dg.OutputContext) -> bool:
+    """Of a range, Dagster would copy the numbers of the whole to each partition."""
+    return not context.has_asset_partitions or len(context.asset_partition_keys) <= 1
 
 
 def _infinite(rows: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:

@@ -17,7 +17,10 @@ import pandas as pd
 import sqlalchemy as sa
 from pydantic import Field
 
-from resources.errors import ConfigurationError, OnlineTablesMissing, TidemarkError
+from resources.circuit.breaker import DEFAULT_POLICY, CircuitBreaker, CircuitPolicy
+from resources.circuit.guard import asked
+from resources.circuit.shared import SharedCircuitStore
+from resources.errors import CircuitOpen, ConfigurationError, OnlineTablesMissing, TidemarkError
 from resources.feast import pending, serving, views
 from resources.feast.configuration import REGISTRY_SCHEMA, OnlineStore
 from resources.feast.definition import Told, declared, definition, told
@@ -27,7 +30,7 @@ from resources.feast.online_errors import reaching
 from resources.feast.serving import Pushed
 from resources.timescale import sql
 from resources.timescale.history import history_of
-from resources.timescale.resource import TimescaleResource, translated_sqlalchemy
+from resources.timescale.resource import TimescaleResource, engine_of, translated_sqlalchemy
 from schemas.table_spec import TableSpec
 from schemas.tables import SERVED
 
@@ -47,6 +50,8 @@ class FeastResource(dg.ConfigurableResource):
     )
     home: str = Field(default="", description="folder of the SQLite online store")
     declarations: str = Field(default="feature_repo.objects", description="module that declares Feast's objects")
+    circuit_failures: int = Field(default=DEFAULT_POLICY.fail_max, description="failures after which it is left alone")
+    circuit_reset_s: float = Field(default=DEFAULT_POLICY.reset_s, description="seconds until it is tried again")
 
     @property
     def store(self) -> "FeatureStore":
@@ -118,18 +123,15 @@ class FeastResource(dg.ConfigurableResource):
 
         Raises:
             OnlineStoreUnavailable: the marks stay, and are tried again when they are due.
+            CircuitOpen: it failed so often that it is left alone; nothing was tried, and nothing counts as a failure.
             CredentialsRejected, ConfigurationError: likewise, when somebody has mended it.
         """
         view = _view_of(spec)
         try:
-            self.ensure_applied(spec)
-            try:
-                pushed = self._push(spec, progress)
-            except OnlineTablesMissing:  # a file that was moved away, a database restored without them
-                with self.timescale.connect() as connection:
-                    connection.execute(views.forgotten(view))
-                self.ensure_applied(spec)
-                pushed = self._push(spec, progress)
+            with asked(self._breaker) as admission:
+                pushed = self._pushed(spec, progress)
+        except CircuitOpen:
+            raise
         except Exception as error:
             # What failed must not be hidden by a database that is away.
             with contextlib.suppress(TidemarkError), self.timescale.connect() as connection:
@@ -137,7 +139,51 @@ class FeastResource(dg.ConfigurableResource):
             raise
         with self.timescale.connect() as connection:
             connection.execute(views.succeeded(view))
+            if admission.is_trial:
+                connection.execute(views.again())
             return replace(pushed, pending=connection.execute(views.pending_keys(view)).scalar_one())
+
+    def _pushed(self, spec: TableSpec, progress: Callable[[int], object]) -> Pushed:
+        self.ensure_applied(spec)
+        try:
+            return self._push(spec, progress)
+        except OnlineTablesMissing:  # a file that was moved away, a database restored without them
+            with self.timescale.connect() as connection:
+                connection.execute(views.forgotten(_view_of(spec)))
+            self.ensure_applied(spec)
+            return self._push(spec, progress)
+
+    def left_alone(self) -> str | None:
+        """Why nobody may write to the online store now; None: one may.
+
+        Raises:
+            DatabaseUnavailable: the state of its breaker cannot be read.
+        """
+        return self._breaker.left_alone()
+
+    def try_again(self) -> None:
+        """Asks an online store that was left alone whether it is back; then all that waits for it is due at once.
+
+        Raises:
+            OnlineStoreUnavailable, CredentialsRejected, ConfigurationError: it is not.
+            CircuitOpen: another process is asking.
+        """
+        if self._breaker.is_closed():
+            return
+        with asked(self._breaker):
+            self.probe()
+        with self.timescale.connect() as connection:
+            connection.execute(views.again())
+
+    def pending_keys(self, spec: TableSpec) -> int:
+        """How many keys of the table wait to be served."""
+        with self.timescale.connect() as connection:
+            return int(connection.execute(views.pending_keys(_view_of(spec))).scalar_one())
+
+    @property
+    def _breaker(self) -> CircuitBreaker:
+        policy = CircuitPolicy(fail_max=self.circuit_failures, reset_s=self.circuit_reset_s)
+        return CircuitBreaker("online_store", policy, SharedCircuitStore(engine_of(self.timescale.url())))
 
     def _push(self, spec: TableSpec, progress: Callable[[int], object]) -> Pushed:
         return serving.push(self.timescale, self.store, spec, online_name=self.online_store.name, progress=progress)

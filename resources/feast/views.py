@@ -115,6 +115,11 @@ def failed(view: str, error: str) -> sa.Executable:
     )
 
 
+def again() -> sa.Executable:
+    """Notes that an online store that was away is back: whatever waits for its next attempt is due."""
+    return sa.update(FEATURE_VIEWS).where(FEATURE_VIEWS.c.failures > 0).values(next_attempt_at=None)
+
+
 def succeeded(view: str) -> sa.Executable:
     """Notes that the online store took what it was given."""
     return (

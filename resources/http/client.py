@@ -20,6 +20,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
+from resources.circuit.breaker import CircuitBreaker
 from resources.errors import (
     ConfigurationError,
     CredentialsRejected,
@@ -28,7 +29,6 @@ from resources.errors import (
     UnexpectedAnswer,
 )
 from resources.http.answer import Answer, ComeAgain, Throttled, told_wait_s
-from resources.openaq.circuit import CircuitBreaker
 from resources.openaq.rate_budget import RateBudget
 
 USER_AGENT = "tidemark"

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from resources.circuit.breaker import CircuitBreaker, CircuitPolicy, CircuitStore
 from resources.errors import (
     ConfigurationError,
     CredentialsRejected,
@@ -27,14 +28,14 @@ from resources.errors import (
 from resources.openaq.answers import NotFound, Page
 from resources.openaq.api_location import Gathered, SensorLeftAlone, asked, together
 from resources.openaq.api_rows import rows_of_page
-from resources.openaq.circuit import CircuitBreaker, CircuitPolicy, CircuitStore
 from resources.openaq.client import OpenAQClient
 from resources.openaq.fetched import Fetched, FetchFailed, Source
 from resources.openaq.location import Location, Sensor
 from resources.openaq.series import PAGE_ROWS, WIDEST, SeriesReader
 from schemas.window import Window
 
-API_POLICY = CircuitPolicy(fail_max=10, reset_s=60.0)
+AT_ONCE = 2
+"""Several threads ask the API at once, and one hiccup fails them all: twice as many failures in a row open it."""
 """For the API as a whole."""
 
 SENSOR_POLICY = CircuitPolicy(fail_max=3, reset_s=6 * 3600.0)

@@ -11,10 +11,10 @@ from datetime import date
 
 import pandas as pd
 
+from resources.circuit.breaker import CircuitBreaker
 from resources.errors import CircuitOpen, SourceUnavailable, TerminalError, TidemarkError, UnexpectedAnswer
 from resources.openaq.answers import SensorUnservable
 from resources.openaq.api_rows import PageRows
-from resources.openaq.circuit import CircuitBreaker
 from resources.openaq.fetched import Fetched, Reject, Source, no_rows
 from resources.openaq.location import Location, Sensor
 from schemas.window import Window

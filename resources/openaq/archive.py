@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -17,6 +18,8 @@ from typing import Protocol, TypeVar
 import pyarrow.compute as pc
 import stamina
 
+from resources.circuit.breaker import CircuitBreaker
+from resources.circuit.guard import asked
 from resources.errors import CorruptSource, SourceUnavailable, TidemarkError, UnknownLocation
 from resources.openaq import archive_layout, archive_locations
 from resources.openaq.archive_file import LARGEST_FILE, Parsed, parse, to_frame
@@ -67,12 +70,14 @@ class ArchiveMode:
         *,
         endpoint_url: str | None = None,
         patience: Patience | None = None,
+        breaker: CircuitBreaker | None = None,
     ) -> None:
         self._url = url
         self._raw_store = raw_store
         self._max_workers = max_workers
         self._endpoint_url = endpoint_url
         self._patience = patience or Patience()
+        self._breaker = breaker
 
     def fetch(
         self, window: Window, location_ids: Iterable[int], *, known: Known | None = None
@@ -160,7 +165,7 @@ class ArchiveMode:
         return open_store(self._url, endpoint_url=self._endpoint_url, timeout_s=self._patience.request_timeout_s)
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
-        """The result of `attempt`, tried again while the source is unavailable."""
+        """The result of `attempt`, tried again while the source is unavailable and not left alone (`CircuitOpen`)."""
         caller = stamina.RetryingCaller(
             attempts=self._patience.attempts,
             timeout=None,
@@ -168,7 +173,11 @@ class ArchiveMode:
             wait_max=self._patience.longest_wait_s,
             wait_jitter=self._patience.first_wait_s,
         )
-        return caller(SourceUnavailable, attempt)
+        return caller(SourceUnavailable, self._asked, attempt)
+
+    def _asked(self, attempt: Callable[[], T]) -> T:
+        with asked(self._breaker) if self._breaker else nullcontext():
+            return attempt()
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from resources.circuit.breaker import CircuitBreaker
 from resources.http.client import HttpClient, Patience, Secret, SecretHeader, checked_url
 from resources.openaq.answers import Page, judge
-from resources.openaq.circuit import CircuitBreaker
 from resources.openaq.rate_budget import RateBudget
 
 OPENAQ_URL = "https://api.openaq.org/v3"

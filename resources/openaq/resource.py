@@ -14,12 +14,12 @@ import dagster as dg
 from pydantic import Field, SecretStr
 
 from resources.catalog.api_answers import AnswerTimes
+from resources.circuit.breaker import DEFAULT_POLICY, CircuitBreaker, CircuitPolicy
+from resources.circuit.shared import SharedCircuitStore
 from resources.errors import ConfigurationError, CredentialsRejected, TidemarkError
-from resources.openaq.api import API_POLICY, ApiMode
+from resources.openaq.api import AT_ONCE, ApiMode
 from resources.openaq.archive import ArchiveMode, Known
 from resources.openaq.archive_layout import utc_days_of
-from resources.openaq.circuit import CircuitBreaker
-from resources.openaq.circuit_shared import SharedCircuitStore
 from resources.openaq.client import OpenAQClient
 from resources.openaq.fetched import Fetched, FetchFailed
 from resources.openaq.location import Location
@@ -53,6 +53,8 @@ class OpenAQResource(dg.ConfigurableResource):
     raw_url: str = Field(description="folder or URL that keeps raw pages and files")
     per_minute: int = Field(60, description="requests to the API per minute, all processes together")
     per_hour: int = Field(2000, description="requests to the API per hour, all processes together")
+    circuit_failures: int = Field(DEFAULT_POLICY.fail_max, description="failures in a row after which it is left alone")
+    circuit_reset_s: float = Field(DEFAULT_POLICY.reset_s, description="seconds until it is tried again")
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """The run is over."""
@@ -94,6 +96,14 @@ class OpenAQResource(dg.ConfigurableResource):
             SourceUnavailable, CredentialsRejected, UnknownLocation, ConfigurationError: it does not.
         """
         return self._mode.locations([location_id])[0]
+
+    def left_alone(self) -> str | None:
+        """Why nobody may ask the source now; None: it may be asked.
+
+        Raises:
+            DatabaseUnavailable: the state of its breaker cannot be read.
+        """
+        return self._breaker.left_alone()
 
     def fetch(self, window: Window, ids: Sequence[int], known: Known) -> Iterator[Fetched | FetchFailed]:
         """Each location's rows in `(window.start, window.end]`; a location that fails is a `FetchFailed`, a sensor that
@@ -167,21 +177,35 @@ class OpenAQResource(dg.ConfigurableResource):
 
     @cached_property
     def _archive(self) -> ArchiveMode:
-        return ArchiveMode(self.archive_url, RawStore(self.raw_url))
+        is_remote = "://" in self.archive_url and not self.archive_url.startswith("file://")
+        breaker = self._breaker if is_remote else None
+        return ArchiveMode(self.archive_url, RawStore(self.raw_url), breaker=breaker)
+
+    @cached_property
+    def _breaker(self) -> CircuitBreaker:
+        """The breaker of the mode's dependency."""
+        is_api = self.mode == "api"
+        policy = CircuitPolicy(
+            fail_max=self.circuit_failures * (AT_ONCE if is_api else 1), reset_s=self.circuit_reset_s
+        )
+        return CircuitBreaker("openaq" if is_api else "openaq/archive", policy, self._circuits)
+
+    @cached_property
+    def _circuits(self) -> SharedCircuitStore:
+        return SharedCircuitStore(engine_of(self.timescale.url()))
 
     @cached_property
     def _api(self) -> ApiMode:
         if not self.api_key:
             raise ConfigurationError("mode api needs a key: set OPENAQ_API_KEY, or TIDEMARK_OPENAQ_MODE=archive")
-        circuits = SharedCircuitStore(engine_of(self.timescale.url()))
         client = OpenAQClient(
             self.api_url,
             SecretStr(self.api_key),
             budget=self._budget,
-            breaker=CircuitBreaker("openaq", API_POLICY, circuits),
+            breaker=self._breaker,
             heard=AnswerTimes(engine_of(self.timescale.url()), "openaq"),
         )
-        return ApiMode(client, RawStore(self.raw_url), circuits)
+        return ApiMode(client, RawStore(self.raw_url), self._circuits)
 
     @cached_property
     def _budget(self) -> SharedRateBudget:

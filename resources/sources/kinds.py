@@ -9,10 +9,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from resources.circuit.breaker import DEFAULT_POLICY, CircuitBreaker, CircuitPolicy, CircuitStore, LocalCircuitStore
 from resources.http.client import Patience
-from resources.openaq.circuit import CircuitStore, LocalCircuitStore
 from resources.openaq.rate_budget import LocalRateBudget, Rate, RateBudget
 from resources.sources.database import DatabaseSource
+from resources.sources.guarded import GuardedSource
 from resources.sources.object_store import ObjectStoreSource
 from resources.sources.rest import RestSource
 from resources.sources.source import Source
@@ -31,17 +32,25 @@ class Reach:
     token_header: str = "Authorization"
     budget: RateBudget = field(default_factory=lambda: LocalRateBudget((Rate(60, 60.0),)))
     circuits: CircuitStore = field(default_factory=LocalCircuitStore)
+    policy: CircuitPolicy = DEFAULT_POLICY
     patience: Patience | None = None
     heard: Callable[[float], None] = lambda _: None
     """Is told how long each answer of an API took, seconds."""
     work_dir: Path | None = None
     """Where objects lie while they are read; None: the system's folder for such."""
 
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """The breaker of the source."""
+        return CircuitBreaker(f"source/{self.name}", self.policy, self.circuits)
+
 
 KINDS: Mapping[SourceKind, Callable[[Reach], Source]] = {
-    SourceKind.DATABASE: lambda reach: DatabaseSource(reach.url.get_secret_value(), setting=reach.setting),
-    SourceKind.OBJECT_STORE: lambda reach: ObjectStoreSource(
-        reach.url.get_secret_value(), setting=reach.setting, work_dir=reach.work_dir
+    SourceKind.DATABASE: lambda reach: GuardedSource(
+        DatabaseSource(reach.url.get_secret_value(), setting=reach.setting), reach.breaker
+    ),
+    SourceKind.OBJECT_STORE: lambda reach: GuardedSource(
+        ObjectStoreSource(reach.url.get_secret_value(), setting=reach.setting, work_dir=reach.work_dir), reach.breaker
     ),
     SourceKind.REST: lambda reach: RestSource(
         reach.url.get_secret_value(),
@@ -51,6 +60,7 @@ KINDS: Mapping[SourceKind, Callable[[Reach], Source]] = {
         token_header=reach.token_header,
         budget=reach.budget,
         circuits=reach.circuits,
+        policy=reach.policy,
         patience=reach.patience,
         heard=reach.heard,
     ),

@@ -15,8 +15,9 @@ from pydantic import Field, SecretStr
 
 from resources.catalog import source_reads
 from resources.catalog.api_answers import AnswerTimes
+from resources.circuit.breaker import DEFAULT_POLICY, CircuitBreaker, CircuitPolicy
+from resources.circuit.shared import SharedCircuitStore
 from resources.errors import ConfigurationError
-from resources.openaq.circuit_shared import SharedCircuitStore
 from resources.openaq.rate_budget import Rate
 from resources.openaq.rate_budget_shared import SharedRateBudget
 from resources.sources.kinds import Reach, open_source
@@ -28,8 +29,8 @@ from schemas.source_dataset import SourceDataset, SourceTable
 
 
 class SourcesResource(dg.ConfigurableResource["SourcesResource"]):
-    """The sources of the declared datasets, by their names; budgets and circuit breakers of REST sources are shared by
-    all processes through the database."""
+    """The sources of the declared datasets, by their names; their circuit breakers and the budgets of REST sources
+    are shared by all processes through the database."""
 
     timescale: dg.ResourceDependency[TimescaleResource]
     urls: dict[str, str] = Field(default={}, repr=False, description="dataset -> URL of its source")
@@ -38,6 +39,8 @@ class SourcesResource(dg.ConfigurableResource["SourcesResource"]):
         default={}, description="dataset -> header that carries the token; others: Authorization: Bearer"
     )
     work_dir: str = Field(default="", description="folder for objects while they are read; empty: the system's")
+    circuit_failures: int = Field(default=DEFAULT_POLICY.fail_max, description="failures after which one is left alone")
+    circuit_reset_s: float = Field(default=DEFAULT_POLICY.reset_s, description="seconds until it is tried again")
 
     def read(
         self,
@@ -86,6 +89,19 @@ class SourcesResource(dg.ConfigurableResource["SourcesResource"]):
             until=until,
         )
 
+    def breaker(self, dataset: SourceDataset) -> CircuitBreaker:
+        """The breaker of the dataset's source."""
+        policy = CircuitPolicy(fail_max=self.circuit_failures, reset_s=self.circuit_reset_s)
+        return CircuitBreaker(f"source/{dataset.name}", policy, SharedCircuitStore(engine_of(self.timescale.url())))
+
+    def check(self, dataset: SourceDataset) -> str:
+        """What the source says of itself: it is reachable; tells its breaker. Raises as `Source.check`."""
+        source = self.source(dataset)
+        try:
+            return source.check(Extract.of(dataset.tables[0], since=None, until=None))
+        finally:
+            source.close()
+
     def source(self, dataset: SourceDataset) -> Source:
         """The source of a dataset; nothing is connected yet. Raises as `read`."""
         setting = setting_of(dataset.name)
@@ -102,6 +118,7 @@ class SourcesResource(dg.ConfigurableResource["SourcesResource"]):
             token_header=self.token_headers.get(dataset.name, "Authorization"),
             budget=SharedRateBudget(engine, (Rate(dataset.requests_per_minute, 60.0),), name=f"source/{dataset.name}"),
             circuits=SharedCircuitStore(engine),
+            policy=CircuitPolicy(fail_max=self.circuit_failures, reset_s=self.circuit_reset_s),
             heard=AnswerTimes(engine, f"source/{dataset.name}"),
             work_dir=Path(self.work_dir) if self.work_dir else None,
         )

@@ -18,6 +18,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from resources.circuit.breaker import DEFAULT_POLICY, CircuitBreaker, CircuitPolicy, CircuitStore
 from resources.errors import (
     ConfigurationError,
     CredentialsRejected,
@@ -27,12 +28,10 @@ from resources.errors import (
 )
 from resources.http.answer import WAIT_UNTOLD_S, Answer, Throttled, later, told_wait_s
 from resources.http.client import HttpClient, Patience, Secret, SecretHeader, checked_url
-from resources.openaq.circuit import CircuitBreaker, CircuitPolicy, CircuitStore
 from resources.openaq.rate_budget import RateBudget
 from resources.sources.rest_pages import Ask, at_path, declared, first, following
 from resources.sources.source import Extract, FoundColumn, PutAside, Source, SourceBatch, frame_of
 
-POLICY = CircuitPolicy(fail_max=5, reset_s=60.0)
 MOST_PAGES = 100_000
 DEEPEST = 100
 """How many objects and lists may lie inside each other."""
@@ -56,7 +55,7 @@ class JsonAnswer(Answer):
 class RestSource(Source):
     """An API at `https://…`; `http://` on this machine only.
 
-    Each request counts against `budget`. Asking is stopped for a while after five failures in a row (`circuits`).
+    Each request counts against `budget`. Asking is stopped for a while after several failures in a row (`circuits`).
     """
 
     opening_attempts = 1
@@ -72,6 +71,7 @@ class RestSource(Source):
         token_header: str = "Authorization",
         budget: RateBudget,
         circuits: CircuitStore,
+        policy: CircuitPolicy = DEFAULT_POLICY,
         patience: Patience | None = None,
         heard: Callable[[float], None] = lambda _: None,
     ) -> None:
@@ -89,7 +89,7 @@ class RestSource(Source):
             ),
             judge=_Judge(token_setting),
             budget=budget,
-            breaker=CircuitBreaker(f"source/{name}", POLICY, circuits),
+            breaker=CircuitBreaker(f"source/{name}", policy, circuits),
             patience=patience,
             heard=heard,
         )

@@ -24,7 +24,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pydantic import PrivateAttr
 
-from resources.errors import ContractBroken, TerminalError, TransientError
+from resources.errors import CircuitOpen, ContractBroken, TerminalError, TransientError
 from resources.timescale import policies, sql
 from resources.timescale.acceptance import reject_strays, wanted_type, writes_of
 from resources.timescale.arrow import from_arrow, to_arrow
@@ -246,9 +246,16 @@ def _clear_failure(context: dg.OutputContext | dg.InputContext) -> Iterator[None
     is written, so what goes wrong in an asset's body goes wrong here."""
     try:
         yield
-    except (TransientError, dg.Failure, dg.RetryRequested):
-        raise
+    except (TransientError, dg.Failure, dg.RetryRequested) as error:
+        if not isinstance(error, CircuitOpen):
+            raise
+        # Whoever is left alone is so for longer than retries wait; the sensors ask again when it is due.
+        raise _ended(context, error) from error
     except Exception as error:
-        asset = context.asset_key.to_user_string() if context.has_asset_key else "?"
-        kind = "" if isinstance(error, TerminalError) else f"{type(error).__name__}: "
-        raise dg.Failure(f"{asset}: {kind}{error}", allow_retries=False) from error
+        raise _ended(context, error) from error
+
+
+def _ended(context: dg.OutputContext | dg.InputContext, error: Exception) -> dg.Failure:
+    asset = context.asset_key.to_user_string() if context.has_asset_key else "?"
+    kind = "" if isinstance(error, TerminalError) else f"{type(error).__name__}: "
+    return dg.Failure(f"{asset}: {kind}{error}", allow_retries=False)

@@ -30,6 +30,7 @@ from resources.timescale import sql
 from resources.timescale.slices import SliceStream, SliceWrite
 from resources.wiring import Settings
 from schemas.catalog import LEDGER
+from schemas.catalog_budget import CIRCUITS
 from schemas.catalog_features import FEATURE_PENDING, FEATURE_VIEWS
 from schemas.tables import SERVED, TABLES
 from schemas.window import Window
@@ -70,23 +71,21 @@ def keys_of(pending: dict[str, Any]) -> set[str]:
     return set(pending)
 
 
-def test_a_store_that_is_away_fails_the_step_and_exactly_what_failed_is_tried_again(
-    cached: Serving, cache: RedisServer
-) -> None:
+def test_a_store_that_is_away_fails_no_run_and_exactly_what_it_lacks_waits(cached: Serving, cache: RedisServer) -> None:
     cached.sell({(key, DAY): 1.0 for key in (TEA, SALT, OIL)})
     cache.stop()
     result = cached.write(sales_rows({(TEA, DAY): 2.0, (SALT, DAY): 2.0, (OIL, DAY): 1.0}))
-    assert not result.success
-    assert retries_of(result) == 1
-    assert "OnlineStoreUnavailable" in failure_of(result)
-    assert PASSWORD not in failure_of(result)
+    assert result.success
+    assert retries_of(result) == 0
+    assert cached.numbers(result)["online_keys_pending"] == 2
+    assert PASSWORD not in cached.state().last_error
     assert sorted(cached.rows()["revenue"]) == [1.0, 2.0, 2.0]
     with cached.timescale.connect() as connection:
         entries = connection.execute(sa.select(LEDGER.c.read, LEDGER.c.is_closed).where(LEDGER.c.is_current)).all()
     assert entries == [(3, True)]
     assert keys_of(cached.pending()) == {'["north", "tea"]', '["south", "salt"]'}
     state = cached.state()
-    assert state.failures == 2  # the retry failed like the first attempt, and had nothing to write offline
+    assert state.failures == 1
     assert "does not answer" in state.last_error
     assert state.next_attempt_at > datetime.now(UTC)
     assert views.due(cached.feast.states(), datetime.now(UTC)) == []
@@ -99,22 +98,36 @@ def test_a_store_that_is_away_fails_the_step_and_exactly_what_failed_is_tried_ag
     assert (cached.state().failures, cached.state().last_error, cached.state().next_attempt_at) == (0, None, None)
 
 
-def test_a_store_that_comes_back_is_served_by_the_retry_of_the_same_step(cached: Serving, cache: RedisServer) -> None:
-    attempts: list[int] = []
-
-    def rows() -> Any:
-        attempts.append(1)
-        if len(attempts) == 2:
-            cache.start()
-        return sales_rows({(TEA, DAY): 1.0})
-
+def test_a_store_that_stays_away_is_left_alone_and_served_by_the_sensor_when_it_is_back(
+    cached: Serving, cache: RedisServer
+) -> None:
+    cached.sell({(TEA, DAY): 0.0})
     cache.stop()
-    result = cached.write(rows)
-    assert result.success
-    assert len(attempts) == 2
-    numbers = cached.numbers(result)
-    assert (numbers["rows_unchanged"], numbers["rows_inserted"], numbers["online_keys_written"]) == (1, 0, 1)
+    for day in DAYS[1:7]:
+        assert cached.write(sales_rows({(TEA, day): 1.0}), day).success
+    # After five failures nobody asks any more, and what is not asked is no failure of the view.
+    assert cached.state().failures == 5
+    with cached.timescale.connect() as connection:
+        connection.execute(sa.update(FEATURE_PENDING).values(marked_at=sa.func.now() - timedelta(minutes=1)))
+    with dg.DagsterInstance.ephemeral() as instance:
+        skipped = _tick(cached, instance)
+        assert isinstance(skipped, dg.SkipReason)
+        assert "1 key(s) wait to be served: online_store failed 5 times" in str(skipped.skip_message)
+        _make_trial_due(cached)
+        assert isinstance(_tick(cached, instance), dg.SkipReason)  # the trial fails, and nothing is asked for
+        assert "left alone" in str(cached.feast.left_alone())
+        cache.start()
+        _make_trial_due(cached)
+        assert isinstance(_tick(cached, instance), dg.RunRequest)  # though the view's next attempt was hours away
+        assert serve_pending_features.execute_in_process(instance=instance, resources={"feast": cached.feast}).success
+    assert cached.feast.left_alone() is None
+    assert cached.pending() == {}
     assert cached.served([TEA]) == {TEA: 1.0}
+
+
+def _make_trial_due(serving: Serving) -> None:
+    with serving.timescale.connect() as connection:
+        connection.execute(sa.update(CIRCUITS).values(retry_at=sa.func.now() - timedelta(seconds=1)))
 
 
 def test_a_deadlock_on_the_way_to_the_store_is_tried_again(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from resources.circuit.breaker import CircuitBreaker, CircuitPolicy, LocalCircuitStore
 from resources.errors import (
     CircuitOpen,
     ConfigurationError,
@@ -28,7 +29,6 @@ from resources.errors import (
 from resources.http.client import Patience
 from resources.openaq.answers import WindowTooWide
 from resources.openaq.api import ApiMode
-from resources.openaq.circuit import CircuitBreaker, CircuitPolicy, LocalCircuitStore
 from resources.openaq.client import OpenAQClient
 from resources.openaq.fetched import Fetched, FetchFailed
 from resources.openaq.rate_budget import LocalRateBudget, Rate, RateBudget

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from resources.circuit.breaker import CircuitBreaker, CircuitPolicy
+from resources.circuit.shared import SharedCircuitStore
 from resources.errors import CircuitOpen, DatabaseUnavailable, RateLimited
 from resources.http.client import Patience
-from resources.openaq.circuit import CircuitBreaker, CircuitPolicy
-from resources.openaq.circuit_shared import SharedCircuitStore
 from resources.openaq.client import OpenAQClient
 from resources.openaq.rate_budget import Rate
 from resources.openaq.rate_budget_shared import SharedRateBudget

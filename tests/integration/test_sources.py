@@ -20,9 +20,9 @@ from pydantic import SecretStr
 
 from assets_pkg.commands import doctor
 from resources.catalog.schema import CatalogedTimescale
+from resources.circuit.breaker import LocalCircuitStore
 from resources.errors import ConfigurationError, SourceChanging, SourceUnavailable, TidemarkError, UnexpectedAnswer
 from resources.http.client import Patience
-from resources.openaq.circuit import LocalCircuitStore
 from resources.openaq.rate_budget import LocalRateBudget, Rate
 from resources.sources.database import DatabaseSource
 from resources.sources.ingestion import BaseIngestion, DatabaseIngestion, DataSourceType, IngestionConfig, S3Ingestion

@@ -2,8 +2,8 @@
 
 import pytest
 
+from resources.circuit.breaker import CircuitBreaker, CircuitPolicy, LocalCircuitStore
 from resources.errors import CircuitOpen
-from resources.openaq.circuit import CircuitBreaker, CircuitPolicy, LocalCircuitStore
 
 POLICY = CircuitPolicy(fail_max=3, reset_s=60.0)
 

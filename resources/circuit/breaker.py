@@ -1,7 +1,7 @@
 """Circuit breakers: who has failed again and again is left alone for a while, then tried once.
 
 Belongs here: the states, the rules between them, and states kept in one process' memory. Does not belong here: states
-shared by all processes (`circuit_shared.py`), what counts as a failure (that is the caller's to say).
+shared by all processes (`shared.py`), what counts as a failure (the caller says, or `guard.py`).
 
 The breaker is asked before a call and told afterwards, instead of wrapping the call: several threads call at once, and
 while it is half open exactly one of them, in one process, makes the trial.
@@ -27,6 +27,9 @@ class CircuitPolicy:
     """So long it stays open before one trial is let through; so long a trial may take before another one is."""
 
 
+DEFAULT_POLICY = CircuitPolicy(fail_max=5, reset_s=60.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class CircuitState:
     """One breaker's state; `retry_at` is in seconds on the clock of its store."""
@@ -34,6 +37,8 @@ class CircuitState:
     state: Literal["closed", "open", "half_open"] = "closed"
     failures: int = 0
     retry_at: float | None = None
+    opened_at: float | None = None
+    """Since when it has not been closed."""
     last_error: str | None = None
 
     def may_try(self, now: float) -> bool:
@@ -47,7 +52,7 @@ class CircuitState:
         failures = self.failures + 1
         told = replace(self, failures=failures, last_error=reason)
         if was_trial or (self.state == "closed" and failures >= policy.fail_max):
-            return replace(told, state="open", retry_at=now + policy.reset_s)
+            return replace(told, state="open", retry_at=now + policy.reset_s, opened_at=self.opened_at or now)
         return told
 
     def after_success(self, *, was_trial: bool) -> "CircuitState":
@@ -118,11 +123,20 @@ class CircuitBreaker:
             return Admission(is_trial=False, had_failures=state.failures > 0)
         if state.may_try(now) and self._won_trial():
             return Admission(is_trial=True, had_failures=True)
-        wait = max(0.0, (state.retry_at or now) - now)
-        raise CircuitOpen(
-            f"{self.name} failed {state.failures} times in a row and is left alone for another {wait:.0f} s; the last"
-            f" failure was: {state.last_error}"
-        )
+        raise CircuitOpen(self._refusal(state, now))
+
+    def left_alone(self) -> str | None:
+        """Why nobody may call it now, in a sentence; None: it is closed, or a trial is due. Claims nothing.
+
+        Raises:
+            DatabaseUnavailable: the shared state cannot be read.
+        """
+        state, now = self._store.read(self.name)
+        return None if state.state == "closed" or state.may_try(now) else self._refusal(state, now)
+
+    def is_closed(self) -> bool:
+        """Whether everybody may call it. Raises as `left_alone`."""
+        return self._store.read(self.name)[0].state == "closed"
 
     def succeeded(self, admission: Admission) -> None:
         """The dependency answered."""
@@ -140,6 +154,13 @@ class CircuitBreaker:
         """The call was not made after all, so that the trial is anybody's again."""
         if admission.is_trial:
             self._store.change(self.name, lambda state, now: replace(state, state="open", retry_at=now))
+
+    def _refusal(self, state: CircuitState, now: float) -> str:
+        wait = max(0.0, (state.retry_at or now) - now)
+        return (
+            f"{self.name} failed {state.failures} times in a row and is left alone for another {wait:.0f} s; the last"
+            f" failure was: {state.last_error}"
+        )
 
     def _won_trial(self) -> bool:
         won = False

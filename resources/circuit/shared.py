@@ -1,6 +1,6 @@
 """States of circuit breakers that all processes share through PostgreSQL.
 
-Belongs here: reading and changing `catalog.circuits`. Does not belong here: the rules between states (`circuit.py`).
+Belongs here: reading and changing `catalog.circuits`. Does not belong here: the rules between states (`breaker.py`).
 """
 
 from collections.abc import Iterator
@@ -12,9 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
+from resources.catalog.rows import storable
+from resources.circuit.breaker import CircuitState, CircuitStore, Transition
 from resources.errors import DatabaseUnavailable
-from resources.openaq.circuit import CircuitState, CircuitStore, Transition
 from schemas.catalog_budget import CIRCUITS
+
+LONGEST_ERROR = 2000
 
 
 class SharedCircuitStore(CircuitStore):
@@ -39,9 +42,9 @@ class SharedCircuitStore(CircuitStore):
             before = _state(row)
             after = transition(before, now.timestamp())
             if after != before:
-                retry_at = None if after.retry_at is None else datetime.fromtimestamp(after.retry_at, UTC)
-                values: dict[str, Any] = {"state": after.state, "failures": after.failures, "retry_at": retry_at}
-                values |= {"last_error": after.last_error, "changed_at": now}
+                values: dict[str, Any] = {"state": after.state, "failures": after.failures, "changed_at": now}
+                values |= {"retry_at": _instant(after.retry_at), "opened_at": _instant(after.opened_at)}
+                values["last_error"] = storable(after.last_error or "")[:LONGEST_ERROR] or None
                 connection.execute(sa.update(CIRCUITS).where(CIRCUITS.c.name == name).values(values))
         return after
 
@@ -57,6 +60,10 @@ class SharedCircuitStore(CircuitStore):
             ) from error
 
 
+def _instant(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
 def _state(row: sa.Row[Any]) -> CircuitState:
     if row.state is None:
         return CircuitState()
@@ -64,5 +71,6 @@ def _state(row: sa.Row[Any]) -> CircuitState:
         state=row.state,
         failures=row.failures,
         retry_at=None if row.retry_at is None else row.retry_at.timestamp(),
+        opened_at=None if row.opened_at is None else row.opened_at.timestamp(),
         last_error=row.last_error,
     )
