@@ -40,6 +40,7 @@ ASSEMBLY = {
     "assets_pkg/cli.py": "the command line; `assets_pkg/commands/` is the rest of it",
     "assets_pkg/launcher.py": "starts the server and Dagster's processes with the settings",
     "resources/dagster_storage.py": "Dagster builds its storage by class name, before there are definitions",
+    "resources/configured_logs.py": "Dagster builds handlers by class name too",
 }
 """Where settings are read and resources put together."""
 
@@ -64,6 +65,7 @@ TRANSFORMS_MAY = {
 LONG_FOR_A_REASON = {
     "assets_pkg/launcher.py": "one life cycle: server, webserver and daemon start and end together",
     "assets_pkg/quality/pictures.py": "one picture, drawn from top to bottom",
+    "resources/wiring.py": "every setting in one list, and what is built from it",
     "schemas/migrations/versions/02_create_catalog_tables.py": "a migration is generated and never edited",
     "schemas/migrations/versions/04_create_file_tables.py": "a migration is generated and never edited",
 }
@@ -302,6 +304,7 @@ def test_jobs_sensors_and_the_schedule_have_the_names_engineers_look_for(definit
         "landing_files",
         "feature_serving",
         "alerts",
+        "finished_runs",
     }
     assert {schedule.name for schedule in definitions.schedules or ()} == {
         "openaq_schedule",

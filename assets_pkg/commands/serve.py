@@ -37,7 +37,12 @@ def serve(chosen: Settings, *, host: str, port: int) -> int:
     where = "TIDEMARK_SERVING_TOKEN" if chosen.serving_token else str(chosen.home / TOKEN_FILE)
     console.print(f"POST http://{host}:{port}/get-online-features   token: see {where}", highlight=False)
     uvicorn.run(
-        build_app(feast, token, budgets_of(chosen)), host=host, port=port, log_level="warning", server_header=False
+        build_app(feast, token, budgets_of(chosen)),
+        host=host,
+        port=port,
+        log_level="warning",
+        log_config=None,
+        server_header=False,
     )
     return 0
 
