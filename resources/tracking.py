@@ -52,9 +52,8 @@ class TrackingResource(dg.ConfigurableResource["TrackingResource"]):
 
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings(
-                    "ignore", category=sa.exc.SADeprecationWarning
-                )  # MLflow's own use of SQLAlchemy
+                # MLflow's own use of SQLAlchemy, where the URL leads to a database.
+                warnings.filterwarnings("ignore", category=sa.exc.SADeprecationWarning)
                 self._send(summary)
         except MlflowException as error:
             told = redacted(" ".join(str(error).split()), {self.url})
@@ -69,8 +68,8 @@ class TrackingResource(dg.ConfigurableResource["TrackingResource"]):
         from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
 
         for limit, most in ((MLFLOW_HTTP_REQUEST_MAX_RETRIES, 1), (MLFLOW_HTTP_REQUEST_TIMEOUT, TIMEOUT_S)):
-            if not limit.is_set():
-                limit.set(most)
+            if not limit.is_set():  # type: ignore[no-untyped-call]
+                limit.set(most)  # type: ignore[no-untyped-call]
         telemetry._set_telemetry_client(None)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         client = MlflowClient(tracking_uri=self.url)

@@ -207,9 +207,8 @@ def tracking_resource(chosen: Settings, *, url: str | None = None) -> "TrackingR
 
     secret = chosen.mlflow_url.get_secret_value() if chosen.mlflow_url else ""
     if secret:
-        os.environ.setdefault(
-            "MLFLOW_DISABLE_TELEMETRY", "true"
-        )  # before it is loaded, or it leaves a mark in the home
+        # Set before it is loaded, or it leaves a mark in the user's folder.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     return TrackingResource(url=(url or secret) if secret else "", experiment=chosen.mlflow_experiment)
 
 
