@@ -5,6 +5,8 @@ Belongs here: arguments, exit codes, and which command is meant. Does not belong
 """
 
 import argparse
+import contextlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -18,8 +20,12 @@ from assets_pkg.commands.incident_arguments import add_drift, add_incident
 from assets_pkg.commands.quality_arguments import add_profile, add_report
 from assets_pkg.commands.training_set_arguments import add_training_set
 from assets_pkg.commands.validate_arguments import add_validate
+from resources.configured_logs import build_log_file, secrets_of
 from resources.errors import TidemarkError
+from resources.logs.process_logs import SAID, logging_to
 from resources.wiring import PROJECT_ROOT, Settings, settings
+
+_log = logging.getLogger(__name__)
 
 EXIT_FAILED = 1
 EXIT_WRONG_USE = 2
@@ -30,10 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code: 0 done, 1 failed, 2 wrong arguments, 130 interrupted."""
     chosen = _parser().parse_args(arguments)
     load_dotenv(PROJECT_ROOT / ".env")
+    with contextlib.ExitStack() as chosen.exits:
+        return _run(chosen)
+
+
+def _run(chosen: argparse.Namespace) -> int:
     try:
         return int(chosen.run(chosen))
     except TidemarkError as error:
         print(f"tidemark: {error}", file=sys.stderr)
+        _log.error("%s", error, exc_info=True, extra={SAID: True})
         return EXIT_FAILED
     except KeyboardInterrupt:
         print("tidemark: interrupted", file=sys.stderr)
@@ -223,12 +235,15 @@ def _serve(chosen: argparse.Namespace) -> int:
 
 
 def _settings(chosen: argparse.Namespace) -> Settings:
-    """The settings in force; with `--demo` those of the demo that was loaded last."""
+    """The settings in force, with `--demo` those of the demo that was loaded last; from now on there is a log."""
     if chosen.demo:
         from assets_pkg.commands.demo import demo_environment
 
         os.environ.update(demo_environment(settings().home))
-    return settings()
+    found = settings()
+    secrets = secrets_of(found)
+    chosen.exits.enter_context(logging_to(build_log_file(found), secrets))
+    return found
 
 
 def _day(text: str) -> date:

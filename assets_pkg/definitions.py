@@ -21,6 +21,7 @@ from assets_pkg.features.file_assets import build_features_asset
 from assets_pkg.features.series_wide_assets import build_series_wide_asset
 from assets_pkg.file_checks import file_checks
 from assets_pkg.file_sensor import build_landing_sensor
+from assets_pkg.finished_runs import build_finished_runs_sensor
 from assets_pkg.partitions import OPENAQ_DAILY, event_days
 from assets_pkg.quality import assets as quality
 from assets_pkg.quality import drift_assets, parity_assets
@@ -100,6 +101,7 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
             build_serving_sensor(),
             build_recovery_sensor(sourced),
             build_alerts_sensor(),
+            build_finished_runs_sensor(),
         ],
         resources=resources,
         executor=dg.in_process_executor,

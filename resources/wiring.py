@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from resources.landing.resource import LandingResource
     from resources.openaq.resource import OpenAQResource
     from resources.sources.resource import SourcesResource
+    from resources.tracking import TrackingResource
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
@@ -118,6 +119,16 @@ class Settings(BaseSettings):
     alert_silent_s: float = Field(DEFAULTS.silent_s, ge=60, validation_alias="TIDEMARK_ALERT_SILENT_S")
     """Seconds a sensor or schedule may be overdue."""
 
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", validation_alias="TIDEMARK_LOG_LEVEL")
+    """From which level on the log file is told."""
+    log_bytes: int = Field(20_000_000, ge=10_000, validation_alias="TIDEMARK_LOG_BYTES")
+    """Size at which the log file starts anew, bytes."""
+    log_files: int = Field(5, ge=1, le=1000, validation_alias="TIDEMARK_LOG_FILES")
+    """Log files that are kept, the newest included."""
+    mlflow_url: SecretStr | None = Field(None, validation_alias="TIDEMARK_MLFLOW_URL")
+    """Tracking server, or database, that runs are logged to; unset: none. Needs the extra `mlflow`."""
+    mlflow_experiment: str = Field("tidemark", min_length=1, validation_alias="TIDEMARK_MLFLOW_EXPERIMENT")
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
@@ -193,7 +204,19 @@ def build_resources(chosen: Settings) -> dict[str, object]:
         "files": FileCatalog(timescale=timescale),
         "sources": sources_resource(chosen, timescale, is_dagster=True),
         "alerts": alerts_resource(chosen, timescale, urls=dg.EnvVar("TIDEMARK_ALERT_URLS")),
+        "tracking": tracking_resource(chosen, url=dg.EnvVar("TIDEMARK_MLFLOW_URL")),
     }
+
+
+def tracking_resource(chosen: Settings, *, url: str | None = None) -> "TrackingResource":
+    """Where runs are logged; outside of Dagster (no `url` given) with the address itself in it."""
+    from resources.tracking import TrackingResource
+
+    secret = chosen.mlflow_url.get_secret_value() if chosen.mlflow_url else ""
+    if secret:
+        # Set before it is loaded, or it leaves a mark in the user's folder.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    return TrackingResource(url=(url or secret) if secret else "", experiment=chosen.mlflow_experiment)
 
 
 def alerts_resource(chosen: Settings, timescale: "CatalogedTimescale", *, urls: str | None = None) -> "AlertsResource":
@@ -256,7 +279,7 @@ def sources_resource(
     from resources.sources.resource import SourcesResource, setting_of
     from schemas.source_tables import source_datasets
 
-    given = _source_settings(chosen)
+    given = source_settings(chosen)
     found: dict[str, dict[str, str]] = {"URL": {}, "TOKEN": {}, "TOKEN_HEADER": {}}
     for dataset in source_datasets():
         for part, values in found.items():
@@ -273,7 +296,7 @@ def sources_resource(
     )
 
 
-def _source_settings(chosen: Settings) -> dict[str, str]:
+def source_settings(chosen: Settings) -> dict[str, str]:
     """What is set of `TIDEMARK_SOURCE_<NAME>_*`: a dataset that is declared needs no field of `Settings`."""
     from resources.sources.resource import setting_of
 

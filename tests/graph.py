@@ -35,6 +35,7 @@ from resources.sources.resource import SourcesResource
 from resources.timescale import sql
 from resources.timescale.slices import TableReader
 from resources.timescale.table_slice import TableSlice
+from resources.tracking import TrackingResource
 from resources.wiring import Settings
 from schemas.catalog import DIRTY_DAYS, LEDGER, METADATA
 from schemas.table_spec import TableSpec
@@ -87,6 +88,7 @@ class Graph:
             "files": self.files,
             "sources": self.sources,
             "alerts": self.alerts,
+            "tracking": TrackingResource(),
         }
         self.instance = instance or dg.DagsterInstance.ephemeral()
         checks = dg.define_asset_job(

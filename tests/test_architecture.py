@@ -40,6 +40,7 @@ ASSEMBLY = {
     "assets_pkg/cli.py": "the command line; `assets_pkg/commands/` is the rest of it",
     "assets_pkg/launcher.py": "starts the server and Dagster's processes with the settings",
     "resources/dagster_storage.py": "Dagster builds its storage by class name, before there are definitions",
+    "resources/configured_logs.py": "Dagster builds handlers by class name too",
 }
 """Where settings are read and resources put together."""
 
@@ -303,6 +304,7 @@ def test_jobs_sensors_and_the_schedule_have_the_names_engineers_look_for(definit
         "landing_files",
         "feature_serving",
         "alerts",
+        "finished_runs",
     }
     assert {schedule.name for schedule in definitions.schedules or ()} == {
         "openaq_schedule",

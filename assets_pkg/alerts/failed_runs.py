@@ -7,7 +7,6 @@ Belongs here: reading events, runs and materializations. Does not belong here: c
 (`resources/alerts/failures.py`).
 """
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,14 +17,13 @@ from dagster import RunStatusChangeRecordsFilter
 from assets_pkg.alerts.graph import AlertGraph
 from assets_pkg.runs import PARTITION, RANGE_END, RANGE_START, asset_key
 from resources.alerts.failures import FailedRun, News, Success
+from resources.logs.redaction import redacted
 
 MOST_EVENTS = 500
 """Per look; the next one goes on where this one ended."""
 
 FIRST_LOOK_BACK = timedelta(days=1)
 """How far back the very first look goes."""
-
-USER_OF_URL = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@]+@")
 
 
 @dataclass(frozen=True)
@@ -75,25 +73,28 @@ def _failures(instance: dg.DagsterInstance, position: int | None) -> tuple[int, 
 def _failure(record: dg.EventLogRecord) -> _Failure:
     entry = record.event_log_entry
     event = entry.get_dagster_event()
-    data = event.job_failure_data
-    step = data.first_step_failure_event
+    step = event.job_failure_data.first_step_failure_event
     return _Failure(
         event_id=record.storage_id,
         run_id=entry.run_id,
         at=datetime.fromtimestamp(entry.timestamp, UTC),
         step=step.step_key if step else None,
-        error=_told(step.step_failure_data if step else data, event.message or "it ended without saying why"),
+        error=why(event),
     )
 
 
-def _told(data: object, otherwise: str) -> str:
-    """Why it failed, in one line and without the user of any URL."""
+def why(event: dg.DagsterEvent) -> str:
+    """Why the run failed whose end the event tells, in one line and without secrets."""
+    failure = event.job_failure_data
+    step = failure.first_step_failure_event
+    data = step.step_failure_data if step else failure
+    otherwise = event.message or "it ended without saying why"
     described = getattr(getattr(data, "user_failure_data", None), "description", None)
     error = getattr(data, "error", None)
     while error is not None and error.cause is not None:
         error = error.cause
     text = described or (error.message if error else otherwise)
-    return USER_OF_URL.sub(r"\1***@", " ".join(text.split()))
+    return redacted(" ".join(text.split()))
 
 
 def _counted(failure: _Failure, run: dg.DagsterRun | None, graph: AlertGraph) -> Iterable[FailedRun]:

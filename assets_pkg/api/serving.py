@@ -18,7 +18,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from assets_pkg.api.metrics import CONTENT_TYPE, exposition
+from assets_pkg.api.metrics import CONTENT_TYPE, Metrics
+from resources.catalog.run_figures import Budgets
 from resources.errors import TidemarkError
 from resources.feast.online_errors import reaching
 from resources.feast.resource import FeastResource
@@ -51,8 +52,8 @@ class OnlineQuestion(BaseModel):
     """Feast's own clients send it; views have one version online, so there is nothing to tell."""
 
 
-def build_app(feast: FeastResource, token: str) -> FastAPI:
-    """The application; whoever sends `Authorization: Bearer <token>` may read.
+def build_app(feast: FeastResource, token: str, budgets: Budgets | None = None) -> FastAPI:
+    """The application; whoever sends `Authorization: Bearer <token>` may read. `budgets` of requests have figures.
 
     Raises:
         ValueError: the token is empty.
@@ -61,6 +62,7 @@ def build_app(feast: FeastResource, token: str) -> FastAPI:
         raise ValueError("no token: an open feature server tells everybody everything")
     app = FastAPI(title="Tidemark online features", docs_url=None, redoc_url=None, openapi_url=None)
     app.middleware("http")(_guard(token))
+    told = Metrics(feast.timescale, budgets or {})
     app.exception_handler(RequestValidationError)(_refuse_malformed)
 
     @app.get("/health")
@@ -72,7 +74,7 @@ def build_app(feast: FeastResource, token: str) -> FastAPI:
     def metrics() -> Response:
         """The state of the pipeline, for Prometheus."""
         try:
-            return Response(exposition(feast.timescale), media_type=CONTENT_TYPE)
+            return Response(told.exposition(), media_type=CONTENT_TYPE)
         except TidemarkError as error:
             logging.getLogger(__name__).error("figures cannot be read: %s", error)
             return _problem(503, "Service Unavailable", "the catalog does not answer; see the log")

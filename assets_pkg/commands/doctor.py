@@ -26,6 +26,7 @@ from resources.wiring import (
     feast_resource,
     openaq_resource,
     sources_resource,
+    tracking_resource,
 )
 from schemas.source_dataset import SourceDataset
 from schemas.source_tables import source_datasets
@@ -56,6 +57,7 @@ def doctor(chosen: Settings) -> int:
         "online": _online,
         "source": _source,
         "alerts": _alerts,
+        "mlflow": _mlflow,
     }
     for dataset in source_datasets().values():
         if dataset.name in sources_resource(chosen, build_timescale(chosen)).urls:
@@ -129,6 +131,14 @@ def _alerts(chosen: Settings) -> Finding:
         return Finding(False, f"{'; '.join(wrong)}: mend it in TIDEMARK_ALERT_URLS")
     named = "; ".join(channel.described() for channel in channels)
     return Finding(True, f"channels: {named or 'none, alerts are only kept'}; try them: tidemark alerts test")
+
+
+def _mlflow(chosen: Settings) -> Finding:
+    tracking = tracking_resource(chosen)
+    if not tracking.url:
+        return Finding(True, "no tracking server: TIDEMARK_MLFLOW_URL is not set")
+    tracking.require_usable()
+    return Finding(True, f"runs are logged to the experiment {tracking.experiment!r}")
 
 
 def _dataset_source(dataset: SourceDataset, chosen: Settings) -> Finding:

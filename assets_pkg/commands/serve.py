@@ -11,8 +11,11 @@ import tempfile
 from pathlib import Path
 
 from assets_pkg.commands.tables import terminal
+from resources.catalog.run_figures import Budgets
 from resources.errors import ConfigurationError
+from resources.openaq.rate_budget import Rate
 from resources.wiring import Settings, build_timescale, feast_resource
+from schemas.source_tables import source_datasets
 
 TOKEN_FILE = "serving_token"
 
@@ -33,8 +36,22 @@ def serve(chosen: Settings, *, host: str, port: int) -> int:
     feast.apply_all()
     where = "TIDEMARK_SERVING_TOKEN" if chosen.serving_token else str(chosen.home / TOKEN_FILE)
     console.print(f"POST http://{host}:{port}/get-online-features   token: see {where}", highlight=False)
-    uvicorn.run(build_app(feast, token), host=host, port=port, log_level="warning", server_header=False)
+    uvicorn.run(
+        build_app(feast, token, budgets_of(chosen)),
+        host=host,
+        port=port,
+        log_level="warning",
+        log_config=None,
+        server_header=False,
+    )
     return 0
+
+
+def budgets_of(chosen: Settings) -> Budgets:
+    """The request budgets in force, by the names under which processes share them."""
+    openaq = {"openaq": (Rate(chosen.openaq_per_minute, 60.0), Rate(chosen.openaq_per_hour, 3600.0))}
+    sources = {f"source/{one.name}": (Rate(one.requests_per_minute, 60.0),) for one in source_datasets().values()}
+    return openaq | sources
 
 
 def token_of(chosen: Settings, *, is_local: bool) -> str:

@@ -14,7 +14,7 @@ from assets_pkg.commands.alerts import show_channels, show_open
 from assets_pkg.commands.tables import terminal
 from assets_pkg.dagster_client import DagsterClient
 from assets_pkg.launcher import url_of
-from resources.catalog import dirty_days, rule_results, sources
+from resources.catalog import dirty_days, rule_results, run_summaries, sources
 from resources.circuit.board import dependencies, instruments_left_alone
 from resources.feast.views import states
 from resources.timescale import sql
@@ -24,6 +24,9 @@ from schemas.catalog import LEDGER
 from schemas.freshness import fresh
 from schemas.table_spec import TableSpec
 from schemas.tables import OPENAQ_MEASUREMENTS, TABLES
+
+NEWEST = 10
+"""Runs that ended last, of which there is a line each."""
 
 
 def status(chosen: Settings) -> int:
@@ -39,6 +42,7 @@ def status(chosen: Settings) -> int:
         _owed(connection, console)
         _circuits(connection, console)
         _serving(connection, console)
+        _ended(connection, console)
     alerts = alerts_resource(chosen, build_timescale(chosen))
     show_channels(alerts, console)
     show_open(alerts, console)
@@ -147,6 +151,25 @@ def _serving(connection: sa.Connection, console: Console) -> None:
         )
     if not found:
         console.print("Feature views: the online store has every newest row")
+
+
+def _ended(connection: sa.Connection, console: Console) -> None:
+    table = Table(title="What ended last")
+    for name in ("run", "ended", "status", "took", "what", "days", "read", "written", "put aside", "rules passed"):
+        table.add_column(name, justify="right" if name in ("took", "read", "written", "put aside") else "left")
+    for run in run_summaries.newest(connection, NEWEST):
+        named = ", ".join(run.tables[:2]) + (f" and {len(run.tables) - 2} more" if len(run.tables) > 2 else "")
+        table.add_row(
+            run.run_id[:8],
+            _moment(run.ended_at),
+            run.status,
+            f"{run.duration_s:,.1f} s",
+            named or run.job,
+            f"{run.first_day} to {run.last_day}" if run.first_day else "",
+            *(f"{number:,}" for number in (run.rows_read, run.rows_written, run.rows_quarantined)),
+            f"{run.rules_passed} of {run.rules_judged}" if run.rules_judged else "",
+        )
+    console.print(table)
 
 
 def _runs(client: DagsterClient, console: Console) -> None:

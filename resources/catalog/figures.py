@@ -1,19 +1,24 @@
 """Figures of the pipeline's state, for those who watch it from outside.
 
 Labels are bounded: declared tables by name, all others together as `undeclared`; conditions, levels, states, and the
-names of channels and APIs that are configured. Nothing in them is data.
+names of channels and APIs that are configured. Nothing in them is data. No table of rows is scanned, only the catalog
+and the newest days of quality tables are asked.
 
-Belongs here: questions to the catalog. Does not belong here: Prometheus' format (`assets_pkg/api/metrics.py`), when a
+Belongs here: what there is to tell, and the figures of ledger, alerts and APIs. Does not belong here: figures of runs,
+quality and features (the modules of these names), Prometheus' format (`assets_pkg/api/metrics.py`), when a
 figure is worth an alert (`resources/alerts/`).
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 
 import sqlalchemy as sa
 
 from resources.catalog.api_answers import lately
+from resources.catalog.feature_figures import feature_figures
+from resources.catalog.figure import UNDECLARED, Figure, declared
 from resources.catalog.ledger import CLASSES
+from resources.catalog.quality_figures import quality_figures
+from resources.catalog.run_figures import Budgets, run_figures
 from resources.circuit.board import LEVELS, dependencies
 from schemas.catalog import DIRTY_DAYS, LEDGER
 from schemas.catalog_alerts import ALERT_DELIVERIES, ALERTS, RUN_FAILURES
@@ -21,23 +26,15 @@ from schemas.catalog_budget import CIRCUITS
 from schemas.freshness import fresh
 from schemas.tables import TABLES
 
-UNDECLARED = "undeclared"
 FATES = ("read", *CLASSES)
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One quantity: its value per combination of labels."""
-
-    name: str
-    help: str
-    labels: tuple[str, ...]
-    samples: Sequence[tuple[tuple[str, ...], float]]
-
-
-def figures(connection: sa.Connection, tables: Collection[str]) -> Iterator[Figure]:
+def figures(connection: sa.Connection, tables: Collection[str], budgets: Budgets) -> Iterator[Figure]:
     """The figures now; `tables` are those that are declared, which are there even if nothing is known of them."""
     yield from _ledger(connection, tables)
+    yield from run_figures(connection, tables, budgets)
+    yield from quality_figures(connection)
+    yield from feature_figures(connection)
     yield Figure(
         "tidemark_consecutive_failures",
         "Failed runs of the table in a row",
@@ -94,28 +91,26 @@ def _ledger(connection: sa.Connection, tables: Collection[str]) -> Iterator[Figu
     sums = [sa.func.sum(LEDGER.c[name]).label(name) for name in FATES]
     opened = sa.func.count().filter(sa.not_(LEDGER.c.is_closed)).label("opened")
     age = sa.extract("epoch", sa.func.now() - sa.func.max(LEDGER.c.known_at)).label("age_s")
-    named = sa.case((LEDGER.c.table_name.in_(sorted(tables)), LEDGER.c.table_name), else_=UNDECLARED).label(
-        "table_name"
-    )
+    named = declared(LEDGER.c.table_name, tables)
     query = sa.select(named, *sums, opened, age).where(LEDGER.c.is_current).group_by(named).order_by(named)
     rows = connection.execute(query).all()
     yield Figure(
         "tidemark_ledger_rows",
         "Rows of the current ledger: read = loaded + duplicate + quarantined + filtered",
         ("table", "fate"),
-        [((row.table_name, fate), float(getattr(row, fate))) for row in rows for fate in FATES],
+        [((row.declared, fate), float(getattr(row, fate))) for row in rows for fate in FATES],
     )
     yield Figure(
         "tidemark_ledger_open_slices",
         "Slices whose ledger is not closed",
         ("table",),
-        [((row.table_name,), float(row.opened)) for row in rows],
+        [((row.declared,), float(row.opened)) for row in rows],
     )
     yield Figure(
         "tidemark_freshness_seconds",
         "Seconds since the newest row of the table became known",
         ("table",),
-        [((row.table_name,), float(row.age_s)) for row in rows if row.age_s is not None],
+        [((row.declared,), float(row.age_s)) for row in rows if row.age_s is not None],
     )
 
 

@@ -7,7 +7,7 @@ from alembic import context
 
 from schemas.catalog import SCHEMA
 from schemas.catalog_budget import BUDGET_METADATA
-from schemas.catalog_incidents import METADATA
+from schemas.catalog_runs import METADATA
 
 
 def run() -> None:

@@ -30,7 +30,7 @@ from resources.timescale.table_slice import TableSlice
 from resources.timescale.tables import ensure
 from schemas.catalog import FETCH_FAILURES, LEDGER, QUARANTINE, SCHEMA, SOURCES
 from schemas.catalog_budget import BUDGET_METADATA
-from schemas.catalog_incidents import METADATA
+from schemas.catalog_runs import METADATA
 from schemas.tables import OPENAQ_MEASUREMENTS
 from schemas.window import Window
 from tests.builders import staging_rows, together
