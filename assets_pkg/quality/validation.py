@@ -237,7 +237,7 @@ def _one_by_one(rule: Rule, found: Converted, asked: NDArray[np.bool_] | None, c
     size = max(len(rows), 1) if isinstance(rule, Contract) and rule.is_of_frame else BATCH_ROWS
     parts: dict[tuple[str, ...], list[Positions]] = {}
     for start in range(0, len(rows), size):
-        batch = rows.iloc[start : start + size][list(rule.needs)].reset_index(drop=True)
+        batch = _slice(rows, rule.needs, start, start + size)
         for columns, positions in broken_cells(rule, batch, context.known, now):
             parts.setdefault(columns, []).append(positions + start)
     for columns, several in parts.items():
@@ -248,6 +248,12 @@ def _one_by_one(rule: Rule, found: Converted, asked: NDArray[np.bool_] | None, c
             # What was there and is of another type is told by the schema, and is not missing.
             positions = np.setdiff1d(positions, found.misfits.get(columns[0], positions[:0]), assume_unique=True)
         yield Broken(columns=columns, positions=positions)
+
+
+def _slice(rows: pd.DataFrame, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
+    """Some columns of some rows, counted from 0 again, without a copy."""
+    cells = {name: rows[name].array[start:stop] for name in columns}
+    return pd.DataFrame(cells, copy=False)
 
 
 def _result(rule: Rule, checked: int, broken: Sequence[Broken], rows: int, message: str = "") -> RuleResult:
