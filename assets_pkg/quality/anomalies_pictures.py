@@ -97,6 +97,8 @@ def _panels(found: pd.DataFrame) -> list[tuple[dict[str, Any], str]]:
     """Entity and metric of every series with an anomaly of its own, the highest score first; where there are only such
     of several series together, one panel for the first of their metrics."""
     ordered = found.sort_values(["is_expected", "score", "entity"], ascending=[True, False, True], kind="stable")
+    # Of each kind the worst first: six gaps would hide the one shift.
+    ordered = pd.concat([ordered.drop_duplicates(["is_expected", "kind"]), ordered])
     pairs = [(row.entity, str(row.metric).split(", ")[0]) for row in ordered.itertuples()]
     return [(json.loads(entity), metric) for entity, metric in dict.fromkeys(pairs)]
 

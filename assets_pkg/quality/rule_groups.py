@@ -145,7 +145,7 @@ def _kolmogorov_smirnov(first: NDArray[np.float64], second: NDArray[np.float64])
 
 
 def _packed(keys: pd.DataFrame) -> NDArray[np.int64] | None:
-    """Keys of whole numbers and instants as one number each, in their order; None: they do not fit, or have gaps."""
+    """Keys of whole numbers, instants and texts as one number each; None: they do not fit, or have gaps."""
     packed, room = np.zeros(len(keys), dtype=np.int64), 1
     for name in keys.columns:
         column = keys[name]
@@ -153,6 +153,10 @@ def _packed(keys: pd.DataFrame) -> NDArray[np.int64] | None:
             numbers = column.array.asi8
         elif column.dtype == np.int64:
             numbers = column.to_numpy()
+        elif isinstance(column.dtype, pd.StringDtype):
+            numbers = pd.factorize(column)[0].astype(np.int64)
+            if (numbers < 0).any():
+                return None
         else:
             return None
         if not len(numbers):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from assets_pkg.quality.conversion import Converted, Positions, converted
 from assets_pkg.quality.rule_cells import broken_cells
 from assets_pkg.quality.rule_groups import GroupFinding, repeated, shifted, stale, stuck
-from assets_pkg.quality.violations import Broken, no_violations, violations_of
+from assets_pkg.quality.violations import Broken, no_violations, taken, violations_of
 from schemas.rules import (
     Categorical,
     Completeness,
@@ -205,7 +205,7 @@ def _together(rule: Rule, rows: pd.DataFrame, asked: NDArray[np.bool_] | None, c
     if not isinstance(rule, Uniqueness | Freshness | Repeats | Distribution):
         return None
     positions = None if asked is None else np.flatnonzero(asked)
-    some = rows if positions is None else rows.iloc[positions].reset_index(drop=True)
+    some = rows if positions is None else taken(rows, rule.needs, positions)
     if isinstance(rule, Uniqueness):
         finding = repeated(rule, some)
     elif isinstance(rule, Freshness):

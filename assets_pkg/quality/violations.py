@@ -49,7 +49,7 @@ def violations_of(
         return pd.DataFrame(told | absent, columns=list(COLUMNS), index=pd.RangeIndex(1))
     positions = broken.positions
     named = [name for name in identity if name in rows.columns]
-    some = _taken(rows, [*named, *(name for name in ("source_id", "line_no") if name in rows.columns)], positions)
+    some = taken(rows, [*named, *(name for name in ("source_id", "line_no") if name in rows.columns)], positions)
     origin = {
         name: some[name].astype("Int64").array
         if name in some.columns
@@ -60,7 +60,7 @@ def violations_of(
         {
             **told,
             "row_key": _as_json(some[named]) if named else None,
-            "value": _values(_taken(cells, broken.columns, positions), broken.columns),
+            "value": _values(taken(cells, broken.columns, positions), broken.columns),
             **origin,
             "position": pd.array(positions, dtype="Int64"),
         },
@@ -69,7 +69,7 @@ def violations_of(
     )
 
 
-def _taken(rows: pd.DataFrame, columns: Sequence[str], positions: NDArray[np.int64]) -> pd.DataFrame:
+def taken(rows: pd.DataFrame, columns: Sequence[str], positions: NDArray[np.int64]) -> pd.DataFrame:
     """Some cells; the columns nobody asks for stay where they are."""
     index = pd.RangeIndex(len(positions))
     return pd.DataFrame({name: rows[name].array.take(positions) for name in columns}, index=index, copy=False)

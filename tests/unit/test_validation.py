@@ -288,7 +288,8 @@ WHOLE = st.sampled_from([-(2**63), -(2**62), -1, 0, 1, 2**53, 2**53 + 1, 2**62, 
 def test_repeated_keys_are_those_that_pandas_finds(keys: list[tuple[int, int, int]]) -> None:
     rows = pd.DataFrame(keys, columns=["one", "two", "at"]).astype("int64")
     rows["at"] = pd.to_datetime(rows["at"], unit="us", utc=True).astype("datetime64[us, UTC]")
-    for columns in (["one"], ["at"], ["one", "at"], ["one", "two", "at"]):
+    rows["text"] = pd.array([None if one == 0 else f"t{one}" for one, *_ in keys], dtype=pd.StringDtype("pyarrow"))
+    for columns in (["one"], ["at"], ["one", "at"], ["one", "two", "at"], ["text", "at"]):
         found = rule_groups.repeated(rule(Uniqueness, *columns), rows).broken
         assert list(found) == list(np.flatnonzero(rows.duplicated(columns)))
 
