@@ -78,7 +78,7 @@ def _layer(timescale: TimescaleResource, quality: LayerQuality, window: Window) 
     there = rows[rows["rows"] > 0]
     newest = (rows if there.empty else there)["day"].max().date()
     days = (window.days()[-1] - window.days()[0]).days + 1
-    title = f"{quality.layer} of {quality.dataset}, {newest}"
+    title = f"{quality.layer} of {quality.dataset}"
     return Layer(
         name=quality.layer,
         picture=layer_picture(

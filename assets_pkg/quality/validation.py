@@ -71,6 +71,8 @@ class Context:
     """Rows before those judged: the reference of distributions. Each rule takes those of its own look-back."""
     time_column: str | None = None
     """Column by which `before` is cut."""
+    is_sample: bool = False
+    """Whether the rows are some of those there are: which is the newest and what follows what cannot be told then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +152,8 @@ def _judged(rule: Rule, frame: pd.DataFrame, found: Converted, context: Context)
     rule = _without_absent(rule, found.rows)
     if absent := [name for name in rule.needs if name not in found.rows.columns]:
         return _undecided(rule, 0, f"there is no column {', '.join(absent)}"), []
+    if context.is_sample and isinstance(rule, Freshness | Repeats):
+        return _undecided(rule, len(found.rows), "a sample cannot tell"), []
     asked = _asked(rule, found.rows)
     checked = len(found.rows) if asked is None else int(asked.sum())
     if checked < rule.least_rows:

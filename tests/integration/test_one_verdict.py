@@ -13,6 +13,7 @@ import requests
 
 from assets_pkg import cli
 from assets_pkg.api.serving import build_app
+from assets_pkg.commands.report_findings import broken_rules
 from resources.catalog import rule_results
 from resources.catalog.schema import CatalogedTimescale
 from schemas.file_tables import tables_of
@@ -73,6 +74,13 @@ def test_everybody_says_the_same_of_a_table_and_of_the_file_it_was_loaded_from(
     assert said(told["rules"]) == catalog
     assert told["is_blocking"] is answer.json()["is_blocking"] is True and told["day"] == str(day)
     assert told["run_id"] == run.run_id
+
+    broken, judged = broken_rules(graph.timescale, "sales", Window.of_days(day, day))
+    of_staging = {one.rule: (one.checked, one.failed) for one in broken if one.table == STAGING.qualified}
+    assert of_staging == {rule: tuple(counts) for rule, (outcome, *counts) in catalog.items() if outcome == "failed"}, (
+        "report"
+    )
+    assert broken[0].severity == "error" and judged >= len(catalog)
 
     assert checked(run) == {rule: counts for rule, (_, *counts) in catalog.items()}
 

@@ -330,6 +330,21 @@ def test_too_little_is_an_answer_of_its_own_and_blocks_nothing() -> None:
         assert report.of("asked").passed and not report.is_blocking and report.violations.empty
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        rule(Freshness, "at", max_age=-timedelta(days=999)),  # nothing is as new
+        rule(Repeats, "value", by=("sensor",), ordered_by=("at",), at_most=1),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_of_a_sample_nobody_knows_what_is_newest_or_what_follows_what(asked: Rule) -> None:
+    rows = readings([1.0, 1.0, 1.0])
+    whole, part = (validate(rows, [asked], Context(now=NOW, until=NOW, is_sample=one)) for one in (False, True))
+    assert whole.of("asked").outcome is Outcome.FAILED
+    assert part.of("asked").outcome is Outcome.NOT_ENOUGH_DATA and part.violations.empty
+
+
 def test_many_rows_alone_are_no_shift() -> None:
     """A shift of a hundredth of a deviation is beyond doubt with 200,000 rows, and nobody's business."""
     draw = np.random.default_rng(1)
