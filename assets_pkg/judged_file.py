@@ -40,9 +40,10 @@ def judged_file(
             read = [_rejects(found, dataset), _cells(found)]
     except (RejectedFile, CorruptSource) as error:
         return _refused(str(error))
-    if sample is not None and sample < len(rows):
+    is_sample = sample is not None and sample < len(rows)
+    if is_sample:
         rows = rows.sample(sample, random_state=SEED).sort_index()
-    report = validate(rows, rules_of(spec), Context(now=now, until=now, identity=("line_no",)))
+    report = validate(rows, rules_of(spec), Context(now=now, until=now, identity=("line_no",), is_sample=is_sample))
     violations = [frame for _, frame in read if len(frame)] + [report.violations] * bool(len(report.violations))
     told = pd.concat(violations, ignore_index=True) if violations else report.violations
     return replace(

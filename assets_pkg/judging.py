@@ -150,6 +150,7 @@ def _judged(
             known={pair: of_day[day] for pair, of_day in known.items() if day in of_day},
             before=None if before is None else _earlier(before, spec, day),
             time_column=spec.time_column,
+            is_sample=sample is not None and len(part) >= sample,
         )
         verdicts.append((day, validate(part, rules, context)))
     return verdicts

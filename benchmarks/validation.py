@@ -1,34 +1,45 @@
 """The validators in rows per second, against Pandera's checks row by row and against Great Expectations.
 
-    python -m benchmarks.validation [--rows 10000000] [--slow-rows 100000] [--rounds 3]
+    python -m benchmarks.validation [--rows 10000000] [--slow-rows 100000] [--rounds 3] [--gx-python PATH]
 
 One rule of each of the seven kinds is judged on made-up hourly readings, a thousandth of which break each rule on
 single rows. Pandera row by row is the same rules as `element_wise` checks, and as functions called for each row where a
 rule looks at several columns; of what no row alone can tell (keys, freshness, distribution) its frame-wide check is
-timed. It, and Great Expectations (its pandas engine, with the expectations that say the same and the index of every
-failing row asked for), see the first `--slow-rows` rows only, since the time they take grows with the rows; rows per
-second compare. Where Great Expectations is not installed its line says so.
+timed. It sees the first `--slow-rows` rows only, since the time it takes grows with the rows; rows per second compare.
 
-All ways have to find the same failing rows on the rows they see. Seconds are medians over the rounds, ways taking
-turns; making the rows is not timed. Memory is what a way holds at its peak beyond its input, from a round of its own
-under tracemalloc.
+Great Expectations is run by an interpreter that has it (`benchmarks/expectations.py`) on the same rows: by its pandas
+engine, and by its SQL engine on a PostgreSQL that holds them, where reading them is part of what it does; once with the
+number of failing rows (BASIC), once with every failing row named (COMPLETE), which is what is kept here. Of the SQL
+engine, which does not get to the end of many rows, the first `--slow-rows` are judged.
+
+All ways have to find the same failing rows on the rows they see. Seconds are medians over the rounds, ways in this
+process taking turns; making and loading the rows is not timed. Memory is what a way holds at its peak beyond its input,
+from a round of its own under tracemalloc; of Great Expectations, the process at its peak beyond what it held when the
+rows were read.
 """
 
 import argparse
-import importlib.util
+import json
+import subprocess
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from statistics import median
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+import sqlalchemy as sa
 from pandera.errors import SchemaErrors
 from scipy.stats import ks_2samp
 
 from assets_pkg.quality.validation import Context, validate
+from resources.timescale import server
+from resources.timescale.arrow import to_arrow
+from resources.timescale.resource import TimescaleResource
 from schemas.base import TableModel, Text, UtcTimestamp, conform
 from schemas.rules import (
     Categorical,
@@ -45,6 +56,7 @@ from schemas.rules import (
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UNITS = ("µg/m³", "ppb", "ppm")
 BROKEN = 0.001
+SCRIPT = Path(__file__).with_name("expectations.py")
 LOW, HIGH = -15.0, 1000.0
 Broken = dict[str, int]
 """Rows that break each rule."""
@@ -88,9 +100,6 @@ def main() -> None:
         f"tidemark, first {len(few):,} rows": (engine, few),
         "Pandera, element_wise": (element_wise, few),
     }
-    has_expectations = importlib.util.find_spec("great_expectations") is not None
-    if has_expectations:
-        ways["Great Expectations"] = (expectations, few)
     found = {name: way(given, before) for name, (way, given) in ways.items()}
     _require_equal(found, len(few))
     rounds: dict[str, list[float]] = {name: [] for name in ways}
@@ -100,20 +109,20 @@ def main() -> None:
             way(given, before)
             rounds[name].append(time.perf_counter() - started)
     peaks = {name: _peak_mb(way, given, before) for name, (way, given) in ways.items()}
+    measured = {name: (len(given), median(rounds[name]), peaks[name]) for name, (_, given) in ways.items()}
+    if arguments.gx_python:
+        expected = {len(rows): found["tidemark"], len(few): found[f"tidemark, first {len(few):,} rows"]}
+        measured |= expectations(arguments.gx_python, rows, few, before, arguments.rounds, expected)
     told = ", ".join(f"{rule} {count:,}" for rule, count in found["tidemark"].items())
     print(f"{len(rows):,} rows, {len(RULES)} rules; rows that break one: {told}\n")
-    print("| way | rows | s | rows/s | x Pandera element_wise | peak MB beyond the rows |")
+    print("| way | rows | s | rows/s | tidemark is faster by | peak MB beyond the rows |")
     print("|---|---:|---:|---:|---:|---:|")
-    speed = {name: len(given) / median(rounds[name]) for name, (_, given) in ways.items()}
-    for name, (_, given) in ways.items():
-        print(
-            f"| {name} | {len(given):,} | {median(rounds[name]):.2f} | {speed[name]:,.0f}"
-            f" | {speed[name] / speed['Pandera, element_wise']:.1f} | {peaks[name]:,.0f} |"
-        )
-    if has_expectations:
-        print(f"\nx Great Expectations: {speed['tidemark'] / speed['Great Expectations']:.1f}")
-    else:
-        print("\nGreat Expectations is not installed: it was not measured.")
+    of_product = {count: count / seconds for name, (count, seconds, _) in measured.items() if "tidemark" in name}
+    for name, (count, seconds, peak) in measured.items():
+        speed = count / seconds
+        print(f"| {name} | {count:,} | {seconds:.2f} | {speed:,.0f} | {of_product[count] / speed:.1f} | {peak:,.0f} |")
+    if not arguments.gx_python:
+        print("\nGreat Expectations was not measured: say which interpreter has it with --gx-python.")
 
 
 def made_up(count: int, *, seed: int) -> pd.DataFrame:
@@ -193,41 +202,59 @@ def element_wise(rows: pd.DataFrame, before: pd.DataFrame) -> Broken:
     return broken
 
 
-def expectations(rows: pd.DataFrame, before: pd.DataFrame) -> Broken:
-    """The same rules as expectations, each failing row's index asked for."""
-    import great_expectations as gx
-    import great_expectations.expectations as gxe
+def expectations(
+    python: str, rows: pd.DataFrame, few: pd.DataFrame, before: pd.DataFrame, rounds: int, expected: dict[int, Broken]
+) -> dict[str, tuple[int, float, float]]:
+    """Rows, seconds and peak MB of Great Expectations' engines."""
+    measured = {}
+    quartiles = ",".join(str(value) for value in before["value"].quantile([0.25, 0.5, 0.75]))
+    oldest = (NOW - timedelta(hours=6)).isoformat()
+    rules = ["--until", oldest, f"--low={LOW}", f"--high={HIGH}", "--units", ",".join(UNITS), "--quartiles", quartiles]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        folder.chmod(0o755)
+        with server.lease(folder / "state") as leased:
+            server.ensure_databases(leased, ("expected",))
+            url = leased.url("expected")
+            _load(url, few)
+            for given, engine_name, options in (
+                (rows, "pandas", []),
+                (few, "PostgreSQL", ["--database", url.replace("postgresql://", "postgresql+psycopg2://", 1)]),
+            ):
+                file = folder / f"{engine_name}.parquet"
+                given.to_parquet(file)
+                for told in ("BASIC", "COMPLETE"):
+                    command = [python, str(SCRIPT), str(file), *rules, "--format", told, "--rounds", str(rounds)]
+                    ran = subprocess.run([*command, *options], stdout=subprocess.PIPE, text=True, check=True)
+                    answer = json.loads(ran.stdout.splitlines()[-1])
+                    _require_expected(answer["broken"], given, expected[len(given)])
+                    name = f"Great Expectations {answer['version']}, {engine_name}, {told}"
+                    measured[name] = (len(given), median(answer["seconds"]), answer["peak_mb"])
+    return measured
 
-    context = gx.get_context(mode="ephemeral")
-    source = context.data_sources.add_pandas("rows")
-    batch = source.add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
-    suite = gx.ExpectationSuite(
-        name="rules",
-        expectations=[
-            gxe.ExpectTableColumnsToMatchOrderedList(column_list=list(rows.columns)),
-            gxe.ExpectColumnValuesToNotBeNull(column="value"),
-            gxe.ExpectCompoundColumnsToBeUnique(column_list=["sensors_id", "datetime_utc"]),
-            gxe.ExpectColumnValuesToBeBetween(column="value", min_value=LOW, max_value=HIGH),
-            gxe.ExpectColumnValuesToBeInSet(column="units", value_set=list(UNITS)),
-            gxe.ExpectColumnMaxToBeBetween(column="datetime_utc", min_value=NOW - timedelta(hours=6)),
-        ],
+
+def _load(url: str, rows: pd.DataFrame) -> None:
+    timescale = TimescaleResource(database_url=url)
+    table = sa.Table(
+        "rows",
+        sa.MetaData(schema="public"),
+        sa.Column("sensors_id", sa.BigInteger),
+        sa.Column("datetime_utc", sa.DateTime(timezone=True)),
+        sa.Column("value", sa.Double),
+        sa.Column("units", sa.Text),
+        sa.Column("line_no", sa.BigInteger),
     )
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name="rules", data=batch, suite=suite))
-    result = definition.run(batch_parameters={"dataframe": rows}, result_format={"result_format": "COMPLETE"})
-    names = {
-        "expect_table_columns_to_match_ordered_list": "schema",
-        "expect_column_values_to_not_be_null": "completeness",
-        "expect_compound_columns_to_be_unique": "uniqueness",
-        "expect_column_values_to_be_between": "range",
-        "expect_column_values_to_be_in_set": "categorical",
-        "expect_column_max_to_be_between": "freshness",
-    }
-    broken = {
-        names[one.expectation_config.type]: int(one.result.get("unexpected_count") or 0) for one in result.results
-    }
-    # It tells every row of a key that repeats, the rules all but the first.
-    broken["uniqueness"] = int(rows.duplicated(["sensors_id", "datetime_utc"]).sum())
-    return broken | {"distribution": int(_is_shifted(rows["value"], before))}
+    with timescale.connect() as connection:
+        table.create(connection)
+    with timescale.transaction() as transaction:
+        transaction.copy(table, to_arrow(rows, Readings))
+
+
+def _require_expected(broken: Broken, rows: pd.DataFrame, expected: Broken) -> None:
+    """It tells every row of a key that repeats, the rules all but the first."""
+    every = int(rows.duplicated(["sensors_id", "datetime_utc"], keep=False).sum())
+    if broken != expected | {"uniqueness": every}:
+        raise AssertionError(f"Great Expectations finds {broken}, tidemark {expected}")
 
 
 def _is_shifted(values: pd.Series, before: pd.DataFrame) -> bool:
@@ -254,6 +281,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--slow-rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--gx-python", help="an interpreter that has great_expectations, pyarrow and psycopg2")
     return parser.parse_args()
 
 

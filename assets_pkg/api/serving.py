@@ -10,20 +10,22 @@ that serves (`assets_pkg/commands/serve.py`).
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from assets_pkg.api.metrics import CONTENT_TYPE, Metrics
+from assets_pkg.api.verdicts import verdicts
 from resources.catalog.run_figures import Budgets
 from resources.errors import TidemarkError
 from resources.feast.online_errors import reaching
 from resources.feast.resource import FeastResource
 from resources.timescale.resource import translated_sqlalchemy
+from schemas.tables import TABLES
 
 MOST_KEYS = 10_000
 MOST_FEATURES = 1_000
@@ -77,6 +79,21 @@ def build_app(feast: FeastResource, token: str, budgets: Budgets | None = None) 
             return Response(told.exposition(), media_type=CONTENT_TYPE)
         except TidemarkError as error:
             logging.getLogger(__name__).error("figures cannot be read: %s", error)
+            return _problem(503, "Service Unavailable", "the catalog does not answer; see the log")
+
+    @app.get("/api/quality/{table}/verdicts")
+    def quality_verdicts(
+        table: str, first: Annotated[date, Query(alias="from")], last: Annotated[date, Query(alias="to")]
+    ) -> Response:
+        """What the rules said of a table's days."""
+        if table not in TABLES:
+            return _problem(404, "Not Found", "there is no such table; tables: tidemark status")
+        try:
+            return JSONResponse(verdicts(feast.timescale, table, first, last))
+        except ValueError as error:
+            return _problem(422, "Unprocessable Content", str(error))
+        except TidemarkError as error:
+            logging.getLogger(__name__).error("verdicts cannot be read: %s", error)
             return _problem(503, "Service Unavailable", "the catalog does not answer; see the log")
 
     @app.post("/get-online-features")
@@ -183,10 +200,10 @@ def _mark_stale(answer: dict[str, Any], ages: Mapping[str, timedelta], now: date
 
 
 def _refuse_malformed(_: Request, error: Exception) -> Response:
-    """What is wrong with a body, without repeating it: keys may be personal."""
+    """What is wrong with a question, without repeating it: keys may be personal."""
     found = error.errors() if isinstance(error, RequestValidationError) else []
     told = "; ".join(f"{'.'.join(map(str, one['loc'][1:4]))}: {one['msg']}" for one in found[:5])
-    return _problem(422, "Unprocessable Content", told or "the body is not what /get-online-features takes")
+    return _problem(422, "Unprocessable Content", told or "this is not what the address takes")
 
 
 def _problem(status: int, title: str, detail: str) -> JSONResponse:

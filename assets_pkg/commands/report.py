@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from assets_pkg.commands.loading import datasets
 from assets_pkg.commands.profile import profile_in_words
+from assets_pkg.commands.report_findings import anomalies, broken_rules, drift
 from assets_pkg.commands.report_page import Layer, Page, TableDay, rendered
 from assets_pkg.commands.tables import LEDGER_COLUMNS, terminal
 from assets_pkg.quality.layer_assets import stored
@@ -23,7 +24,7 @@ from resources.wiring import Settings, build_timescale
 from schemas.catalog import LEDGER
 from schemas.quality_dimensions import Dimension
 from schemas.quality_tables import LayerQuality
-from schemas.tables import QUALITIES, TABLES
+from schemas.tables import QUALITIES, SERVED, TABLES
 from schemas.window import Window
 
 Shares = ("score_pct", *(f"{one.value}_pct" for one in Dimension))
@@ -43,12 +44,17 @@ def write_report(chosen: Settings, *, dataset: str, first: date, last: date, out
         raise ConfigurationError(f"the range ends on {last}, before it begins on {first}")
     timescale = build_timescale(chosen)
     window = Window.of_days(first, last)
+    broken, rules = broken_rules(timescale, dataset, window)
+    views = [spec.view for spec in SERVED.values() if spec.dataset == dataset]
     page = Page(
         dataset=dataset,
         first=first,
         last=last,
         layers=[layer for quality in layers if (layer := _layer(timescale, quality, window))],
         ledger=_ledger(timescale, dataset, window),
+        broken=broken,
+        rules=rules,
+        findings=[*anomalies(timescale, dataset, window), *drift(timescale, views, window)],
     )
     if not page.layers:
         names = ", ".join(quality.spec.qualified for quality in layers)
@@ -69,7 +75,8 @@ def _layer(timescale: TimescaleResource, quality: LayerQuality, window: Window) 
     rows = stored(timescale, quality.spec, window)
     if rows.empty:
         return None
-    newest = rows["day"].max().date()
+    there = rows[rows["rows"] > 0]
+    newest = (rows if there.empty else there)["day"].max().date()
     days = (window.days()[-1] - window.days()[0]).days + 1
     title = f"{quality.layer} of {quality.dataset}"
     return Layer(

@@ -12,6 +12,7 @@ from datetime import date
 from jinja2 import Environment
 
 from assets_pkg.commands.profile import HEADS
+from assets_pkg.commands.report_findings import BrokenRule, Picture
 from assets_pkg.commands.tables import LEDGER_COLUMNS
 from schemas.quality_dimensions import FORMULAS, WEIGHTS, Dimension
 
@@ -53,12 +54,18 @@ class Page:
     last: date
     layers: Sequence[Layer]
     ledger: Sequence[tuple[str, list[int], bool]]
+    broken: Sequence[BrokenRule]
+    rules: int
+    """Rules that were judged."""
+    findings: Sequence[Picture]
 
 
 def rendered(page: Page) -> str:
     """The page as HTML, UTF-8."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["inlined"] = lambda svg: base64.b64encode(svg.encode()).decode("ascii")
+    environment.filters["inlined"] = lambda picture: base64.b64encode(
+        picture.encode() if isinstance(picture, str) else picture
+    ).decode("ascii")
     weights = [(one.value, f"{weight:.0%}", FORMULAS[one]) for one, weight in WEIGHTS.items()]
     return environment.from_string(_TEMPLATE).render(
         page=page, heads=HEADS, counts=LEDGER_COLUMNS, dimensions=[one.value for one in Dimension], weights=weights
@@ -107,6 +114,24 @@ the mean score over the judged days.</p>
 {% endfor %}
 </table></div>
 
+<h2>Rules</h2>
+{% if page.broken %}
+<p>{{ page.broken|length }} of {{ page.rules }} rules failed on a day. A failed error holds its day back from what is
+downstream. Every failing row: tidemark validate TABLE --json FILE.</p>
+<div class="wide"><table>
+<tr><th>table</th><th class="text">rule</th><th class="text">severity</th><th>days failed</th><th>days</th>
+<th>rows checked</th><th>rows failed</th><th class="text">on the newest such day</th></tr>
+{% for one in page.broken %}
+<tr><td>{{ one.table }}</td><td class="text">{{ one.rule }}</td>
+<td class="text{% if one.severity == "error" %} bad{% endif %}">{{ one.severity }}</td><td>{{ one.days_failed }}</td>
+<td>{{ one.days }}</td><td>{{ "{:,}".format(one.checked) }}</td><td>{{ "{:,}".format(one.failed) }}</td>
+<td class="long">{{ one.message }}</td></tr>
+{% endfor %}
+</table></div>
+{% else %}
+<p>{{ "None of the " ~ page.rules ~ " rules failed." if page.rules else "No rule was judged." }}</p>
+{% endif %}
+
 {% for layer in page.layers %}
 <h2>{{ layer.name }}</h2>
 <p>{{ layer.days }} day(s){{ " of arrival" if layer.by_arrival else "" }} judged; the newest is {{ layer.newest }}.</p>
@@ -137,6 +162,12 @@ the mean score over the judged days.</p>
 </table></div>
 </details>
 {% endfor %}
+{% endfor %}
+
+{% for picture in page.findings %}
+<h2>{{ picture.title }}</h2>
+<p>{{ picture.words }}</p>
+<img alt="{{ picture.title }}" src="data:image/png;base64,{{ picture.png|inlined }}">
 {% endfor %}
 
 <h2>How the score is made</h2>

@@ -59,20 +59,23 @@ def anomalies_picture(series: pd.DataFrame, found: pd.DataFrame, watched: Watche
     figure = blank_figure(height_in, f"Anomalies of {plain(watched.table.name)} on {day:%Y-%m-%d} (UTC)", words)
     edges = {"top": 1 - _HEAD_IN / height_in, "bottom": _FOOT_IN / height_in, "left": LEFT, "right": RIGHT}
     grid = figure.add_gridspec(min(len(panels), MAX_PANELS), 1, hspace=0.42, **edges)
+    flags: set[str] = set()
     for number, (entity, metric) in enumerate(panels[:MAX_PANELS]):
         axes = figure.add_subplot(grid[number])
         of_panel = found[found["entity"].map(json.loads).map(lambda one, e=entity: one.items() <= e.items())]
         of_panel = of_panel[of_panel["metric"].map(lambda names, m=metric: m in str(names).split(", "))]
-        _draw(axes, _rows_of(series, entity, metric, watched), of_panel, window)
+        rows = _rows_of(series, entity, metric, watched)
+        _draw(axes, rows, of_panel, window)
+        flags |= set("|".join(rows["flags"].dropna().astype("str")).split("|"))
         axes.set_title(", ".join(f"{plain(name)} {plain(str(value))}" for name, value in entity.items()), loc="right",
                        fontsize=8, color=SOFT, pad=2)  # fmt: skip
-        unit = _rows_of(series, entity, metric, watched)["unit"].dropna()
+        unit = rows["unit"].dropna()
         label = f"{plain(metric)}\n{plain(str(unit.iloc[0])) if len(unit) else ''}"
         axes.set_ylabel(label, fontsize=8.5, color=INK)
         axes.yaxis.set_label_coords(-0.07, 0.5)
         axes.tick_params(labelbottom=number == min(len(panels), MAX_PANELS) - 1)
     axes.set_xlabel("UTC", fontsize=8.5, color=SOFT)
-    _legend(figure, found, set("|".join(series["flags"].dropna().astype("str")).split("|")))
+    _legend(figure, found, flags)
     return png(figure)
 
 
@@ -97,6 +100,8 @@ def _panels(found: pd.DataFrame) -> list[tuple[dict[str, Any], str]]:
     """Entity and metric of every series with an anomaly of its own, the highest score first; where there are only such
     of several series together, one panel for the first of their metrics."""
     ordered = found.sort_values(["is_expected", "score", "entity"], ascending=[True, False, True], kind="stable")
+    # Of each kind the worst first: six gaps would hide the one shift.
+    ordered = pd.concat([ordered.drop_duplicates(["is_expected", "kind"]), ordered])
     pairs = [(row.entity, str(row.metric).split(", ")[0]) for row in ordered.itertuples()]
     return [(json.loads(entity), metric) for entity, metric in dict.fromkeys(pairs)]
 

@@ -112,3 +112,6 @@ def _show(context: dg.AssetExecutionContext, rows: pd.DataFrame, view: str, day:
     picture = as_markdown(drift_picture(rows), f"{view}: drift")
     shown = {**counts, view: dg.MetadataValue.md(f"{picture}\n\n{drift_table(rows)}")}
     context.add_asset_metadata(shown, partition_key=day.isoformat())
+    seen_at = {"drift": shown[view]}  # on the features too: whoever looks at them need not know of this asset
+    key = dg.AssetKey([SERVED[view].schema, SERVED[view].name])
+    context.log_event(dg.AssetObservation(key, metadata=seen_at, partition=day.isoformat()))

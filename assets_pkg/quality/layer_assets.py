@@ -117,6 +117,10 @@ def _show_newest(
     title = f"Quality of {quality.dataset} {quality.layer} up to {day}"
     picture = dg.MetadataValue.md(svg_as_markdown(layer_picture(rows, title, day), title))
     context.add_asset_metadata({"quality": picture}, partition_key=day.isoformat())
+    if quality.layer == "features":  # whoever looks at features need not know where their quality is told
+        for judged in quality.judged:
+            key = dg.AssetKey(judged.table.split("."))
+            context.log_event(dg.AssetObservation(key, metadata={"quality": picture}, partition=day.isoformat()))
 
 
 def stored(timescale: TimescaleResource, spec: TableSpec, window: Window) -> pd.DataFrame:

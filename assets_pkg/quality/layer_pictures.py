@@ -79,10 +79,12 @@ def told(share: float | None) -> str:
 def _in_words(rows: pd.DataFrame, day: date) -> str:
     today = rows[rows["day"] == midnight(day)]
     if today.empty:
-        return "no rows of this day"
+        return f"{day}: not judged"
     means = {one.value: today[f"{one.value}_pct"].mean() for one in Dimension}
     unknown = [name for name, value in means.items() if pd.isna(value)]
-    words = f"score {percent(today['score_pct'].mean())}, {len(today)} table(s), {int(today['rows'].sum()):,} rows"
+    words = (
+        f"{day}: score {percent(today['score_pct'].mean())}, {len(today)} table(s), {int(today['rows'].sum()):,} rows"
+    )
     return f"{words}; not measured: {', '.join(unknown)}" if unknown else words
 
 
@@ -135,11 +137,22 @@ def _draw_scores(svg: ElementTree.Element, rows: pd.DataFrame, day: date, days: 
                 ElementTree.SubElement(svg, "circle", dot)
         if np.isfinite(values).any():
             ends.append((float(values[np.isfinite(values)][-1]), name, colour))
-    place = float("-inf")
-    for share, name, colour in sorted(ends, key=lambda end: (-end[0], end[1] != "score")):
-        place = max(height(share) + 4, place + _LABEL_PX)
+    ends.sort(key=lambda end: (-end[0], end[1] != "score"))
+    for place, (share, name, colour) in zip(_apart([height(end[0]) + 4 for end in ends]), ends, strict=True):
         weight = "bold" if name == "score" else "normal"
         _text(svg, _RIGHT + 8, place, f"{name} {percent(share)}", colour=colour, weight=weight)
+
+
+def _apart(heights: Sequence[float]) -> list[float]:
+    """Heights of lines of text from the top, moved as far as it takes that none covers another or the axis below."""
+    places: list[float] = []
+    for height in heights:
+        places.append(max(height, places[-1] + _LABEL_PX) if places else height)
+    lowest = _SCORES_BOTTOM + 4
+    for n in range(len(places) - 1, -1, -1):
+        places[n] = lowest = min(places[n], lowest)
+        lowest -= _LABEL_PX
+    return places
 
 
 def _ticks(bottom: float) -> Iterable[float]:

@@ -129,7 +129,7 @@ def score_picture(report: pd.DataFrame) -> bytes:
         axes.tick_params(labelbottom=n >= 2, labelleft=n % 2 == 0)
         if n % 2 == 0:
             axes.set_ylabel("location", fontsize=8.5, color=SOFT)
-            axes.yaxis.set_label_coords(-0.19, 0.5)
+            axes.yaxis.set_label_coords(-0.24, 0.5)
     _draw_band_scale(figure, image, height_in)
     return png(figure)
 

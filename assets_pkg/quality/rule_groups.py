@@ -29,17 +29,27 @@ class GroupFinding:
 
 def repeated(rule: Uniqueness, rows: pd.DataFrame) -> GroupFinding:
     """All rows of a key but the first."""
-    return GroupFinding(broken=np.flatnonzero(rows.duplicated(list(rule.columns)).to_numpy()))
+    keys = rows[list(rule.columns)]
+    packed = _packed(keys)
+    if packed is None:
+        return GroupFinding(broken=np.flatnonzero(keys.duplicated().to_numpy()))
+    # Sorting plain numbers takes a fraction of the time of a hash table of them, and few rows are left to look at.
+    ordered = np.sort(packed)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(twice):
+        return GroupFinding()
+    some = np.flatnonzero(pd.Series(packed).isin(twice).to_numpy())
+    return GroupFinding(broken=some[pd.Series(packed[some]).duplicated().to_numpy()])
 
 
 def stale(rule: Freshness, rows: pd.DataFrame, until: pd.Timestamp) -> GroupFinding:
     """The newest row of each group that is older than allowed at `until`."""
     (name,) = rule.columns
-    stamps = rows[name].dropna()
+    stamps = rows[name].dropna() if rows[name].hasnans else rows[name]
     if stamps.empty:
         return GroupFinding(message="no row has a stamp", is_undecided=True)
     if rule.by:
-        newest = stamps.groupby([rows.loc[stamps.index, by] for by in rule.by], sort=False).idxmax()
+        newest = stamps.groupby([rows[by] for by in rule.by], sort=False).idxmax()
     else:
         newest = pd.Series([stamps.idxmax()])
     ages = until - stamps.loc[newest]
@@ -119,14 +129,44 @@ def _shift(group: tuple[object, ...], now: pd.Series, before: pd.Series) -> Shif
 
 def _kolmogorov_smirnov(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[float, float]:
     """The two-sample statistic of sorted values and its p-value by the limiting distribution (Smirnov 1939), which
-    takes a hundredth of the time of `scipy.stats.ks_2samp`: there is one per sensor and day."""
+    takes a hundredth of the time of `scipy.stats.ks_2samp`: there is one per sensor and day.
+
+    The shares differ most where the smaller sample steps: at one of its values, or just before it.
+    """
     from scipy.special import kolmogorov  # not while definitions load
 
-    values = np.concatenate([first, second])
-    shares = [np.searchsorted(one, values, side="right") / len(one) for one in (first, second)]
-    statistic = float(np.abs(shares[0] - shares[1]).max())
+    few, many = sorted((first, second), key=len)
+    at, before = (
+        [np.searchsorted(one, few, side=side) / len(one) for one in (few, many)] for side in ("right", "left")
+    )
+    statistic = float(max((at[0] - at[1]).max(), (before[1] - before[0]).max()))
     size = len(first) * len(second) / (len(first) + len(second))
     return statistic, float(kolmogorov(np.sqrt(size) * statistic))
+
+
+def _packed(keys: pd.DataFrame) -> NDArray[np.int64] | None:
+    """Keys of whole numbers, instants and texts as one number each; None: they do not fit, or have gaps."""
+    packed, room = np.zeros(len(keys), dtype=np.int64), 1
+    for name in keys.columns:
+        column = keys[name]
+        if isinstance(column.dtype, pd.DatetimeTZDtype) and not column.hasnans:
+            numbers = column.array.asi8
+        elif column.dtype == np.int64:
+            numbers = column.to_numpy()
+        elif isinstance(column.dtype, pd.StringDtype):
+            numbers = pd.factorize(column)[0].astype(np.int64)
+            if (numbers < 0).any():
+                return None
+        else:
+            return None
+        if not len(numbers):
+            return None
+        low, high = int(numbers.min()), int(numbers.max())
+        room *= high - low + 1
+        if room >= 2**63:
+            return None
+        packed = packed * (high - low + 1) + (numbers - low)
+    return packed
 
 
 def _named(rule: Distribution, one: Shift) -> str:

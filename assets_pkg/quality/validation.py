@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from assets_pkg.quality.conversion import Converted, Positions, converted
 from assets_pkg.quality.rule_cells import broken_cells
 from assets_pkg.quality.rule_groups import GroupFinding, repeated, shifted, stale, stuck
-from assets_pkg.quality.violations import Broken, no_violations, violations_of
+from assets_pkg.quality.violations import Broken, no_violations, taken, violations_of
 from schemas.rules import (
     Categorical,
     Completeness,
@@ -71,6 +71,8 @@ class Context:
     """Rows before those judged: the reference of distributions. Each rule takes those of its own look-back."""
     time_column: str | None = None
     """Column by which `before` is cut."""
+    is_sample: bool = False
+    """Whether the rows are some of those there are: which is the newest and what follows what cannot be told then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +152,8 @@ def _judged(rule: Rule, frame: pd.DataFrame, found: Converted, context: Context)
     rule = _without_absent(rule, found.rows)
     if absent := [name for name in rule.needs if name not in found.rows.columns]:
         return _undecided(rule, 0, f"there is no column {', '.join(absent)}"), []
+    if context.is_sample and isinstance(rule, Freshness | Repeats):
+        return _undecided(rule, len(found.rows), "a sample cannot tell"), []
     asked = _asked(rule, found.rows)
     checked = len(found.rows) if asked is None else int(asked.sum())
     if checked < rule.least_rows:
@@ -205,7 +209,7 @@ def _together(rule: Rule, rows: pd.DataFrame, asked: NDArray[np.bool_] | None, c
     if not isinstance(rule, Uniqueness | Freshness | Repeats | Distribution):
         return None
     positions = None if asked is None else np.flatnonzero(asked)
-    some = rows if positions is None else rows.iloc[positions].reset_index(drop=True)
+    some = rows if positions is None else taken(rows, rule.needs, positions)
     if isinstance(rule, Uniqueness):
         finding = repeated(rule, some)
     elif isinstance(rule, Freshness):
@@ -237,7 +241,7 @@ def _one_by_one(rule: Rule, found: Converted, asked: NDArray[np.bool_] | None, c
     size = max(len(rows), 1) if isinstance(rule, Contract) and rule.is_of_frame else BATCH_ROWS
     parts: dict[tuple[str, ...], list[Positions]] = {}
     for start in range(0, len(rows), size):
-        batch = rows.iloc[start : start + size][list(rule.needs)].reset_index(drop=True)
+        batch = _slice(rows, rule.needs, start, start + size)
         for columns, positions in broken_cells(rule, batch, context.known, now):
             parts.setdefault(columns, []).append(positions + start)
     for columns, several in parts.items():
@@ -248,6 +252,12 @@ def _one_by_one(rule: Rule, found: Converted, asked: NDArray[np.bool_] | None, c
             # What was there and is of another type is told by the schema, and is not missing.
             positions = np.setdiff1d(positions, found.misfits.get(columns[0], positions[:0]), assume_unique=True)
         yield Broken(columns=columns, positions=positions)
+
+
+def _slice(rows: pd.DataFrame, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
+    """Some columns of some rows, counted from 0 again, without a copy."""
+    cells = {name: rows[name].array[start:stop] for name in columns}
+    return pd.DataFrame(cells, copy=False)
 
 
 def _result(rule: Rule, checked: int, broken: Sequence[Broken], rows: int, message: str = "") -> RuleResult:

@@ -12,6 +12,7 @@ import pytest
 
 from assets_pkg import cli
 from assets_pkg.automation import build_drift_schedule
+from assets_pkg.commands import report_findings
 from assets_pkg.partitions import event_days
 from assets_pkg.quality import anomalies_assets, drift_assets
 from resources.catalog.incidents import of as incidents_of
@@ -83,6 +84,13 @@ def test_planted_defects_are_found_stored_once_and_shown(loaded: tuple[Graph, An
     assert "data:image/png;base64," in str(of_day["picture"].value)
     assert worst["anomaly_id"] in str(of_day["found"].value)
     assert of_day["anomalies"].value == (found["day"] == worst["day"]).sum()
+
+    (picture,) = report_findings.anomalies(graph.timescale, "openaq", Window.of_days(MONDAY, END))
+    newest = found[found["day"] == found["day"].max()]
+    assert picture.png.startswith(b"\x89PNG") and picture.words.startswith(f"{len(newest)} on {newest['day'].max():%F}")
+    assert (
+        report_findings.anomalies(graph.timescale, "openaq", Window.of_days(date(2019, 1, 1), date(2019, 1, 2))) == []
+    )
 
     again = judge(graph)
     pd.testing.assert_frame_equal(graph.rows(AIR_QUALITY_ANOMALIES), found)
@@ -189,6 +197,10 @@ def test_features_that_move_are_told_ranked_and_shown(
         (event,) = result.get_asset_materialization_events()
         told = str(event.materialization.metadata["sales_features"].value)
         assert "data:image/png;base64," in told and "revenue\\_mean\\_7" in told
+        (seen,) = (event.asset_observation_data.asset_observation for event in result.get_asset_observation_events())
+        assert seen.asset_key.path == ["features", "sales_features"] and str(seen.metadata["drift"].value) == told
+        (picture,) = report_findings.drift(graph.timescale, ["sales_features", "user"], Window.of_days(LAST, LAST))
+        assert picture.title == "Drift of sales_features" and picture.png.startswith(b"\x89PNG")
         monkeypatch.setattr(drift_assets, "drift_picture", lambda _: b"")
         assert graph.run(LAST, tables=[FEATURE_DRIFT.qualified], config=drift).success
         pd.testing.assert_frame_equal(graph.rows(FEATURE_DRIFT).set_index("feature"), found)

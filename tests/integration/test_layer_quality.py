@@ -122,6 +122,9 @@ def test_the_newest_day_carries_the_picture_and_every_day_its_dimensions(
         for told in found.values():
             assert "not measured" in told["dimensions"]
             assert told["rows"] > 0
+    (seen,) = (event.asset_observation_data.asset_observation for event in result.get_asset_observation_events())
+    assert seen.asset_key.path == ["features", "air_quality_hourly"] and seen.partition == LAST.isoformat()
+    assert "data:image/svg+xml" in str(seen.metadata["quality"].value), "on the features themselves"
 
 
 def test_a_change_makes_the_quality_of_its_table_stale_for_as_long_as_it_is_looked_back_on(
@@ -250,5 +253,6 @@ def test_a_report_is_one_file_that_asks_no_other_host(tidemark: Callable[..., tu
     for quality in OPENAQ.values():
         assert quality.judged[0].table in page
     assert "not measured" in page
+    assert "rules failed" in page
     assert page.count("closed</td>") >= 2 * len(OPENAQ)
     assert "OPEN</td>" not in page

@@ -1,6 +1,7 @@
 """Pictures and tables of anomalies and drift: they decode, show what there is, and are the same for the same input."""
 
 import io
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -57,6 +58,22 @@ def test_series_beyond_those_drawn_are_counted(odd: Any, monkeypatch: pytest.Mon
     whole = pixels(anomalies_picture(rows, found, WATCHED_AIR_QUALITY, SHOWN))
     monkeypatch.setattr(anomalies_pictures, "MAX_PANELS", 1)
     assert pixels(anomalies_picture(rows, found, WATCHED_AIR_QUALITY, SHOWN)).shape[0] < whole.shape[0]
+
+
+def test_of_each_kind_the_worst_is_drawn_before_the_second_of_another(odd: Any) -> None:
+    _, found = odd
+    gaps = pd.concat(
+        [found[found["kind"] == "gap"].assign(entity=f'{{"sensors_id": {n}}}', score=99.0 + n) for n in range(8)]
+    )
+    every = pd.concat([found, gaps], ignore_index=True)
+    first = anomalies_pictures._panels(every)[: found["kind"].nunique()]
+    kinds = set()
+    for entity, metric in first:
+        of_panel = every[
+            (every["entity"].map(json.loads) == entity) & (every["metric"].str.split(", ").str[0] == metric)
+        ]
+        kinds |= set(of_panel["kind"])
+    assert kinds == set(found["kind"])
 
 
 def test_the_table_of_anomalies_names_each_and_counts_the_rest(odd: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The picture of a layer's quality: small, the same again, whole when nothing is there, and safe with any title."""
 
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 
@@ -63,7 +64,18 @@ def test_a_day_without_a_partition_breaks_the_line_and_leaves_its_cell_empty() -
 
 
 def test_nothing_at_all_is_a_picture_too() -> None:
-    assert "no rows of this day" in texts(drawn(quality(3).iloc[:0]))
+    assert any("not judged" in one for one in texts(drawn(quality(3).iloc[:0])))
+
+
+@pytest.mark.parametrize("shares", [(100.0,) * 7, (0.0,) * 7, (0.0, 0.0, 100.0, 99.0, 50.0, 0.0, 0.0)])
+def test_names_of_lines_cover_neither_each_other_nor_the_axis(shares: tuple[float, ...]) -> None:
+    names = ("score", *(one.value for one in Dimension))
+    svg = drawn(quality(30, **{f"{name}_pct": share for name, share in zip(names, shares, strict=True)}))
+    beside = [one for one in svg.iter(f"{SVG}text") if (one.text or "").split(" ")[0] in names and one.text[-1] == "%"]
+    places = sorted(float(one.get("y") or 0) for one in beside)
+    assert len(places) == 7 and all(second - first >= 13.9 for first, second in pairwise(places))
+    days = [float(one.get("y") or 0) for one in svg.iter(f"{SVG}text") if one.text == f"{DAY:%m-%d}"]
+    assert places[-1] < min(days) - 10
 
 
 def test_a_title_is_text_whatever_it_holds() -> None:

@@ -16,6 +16,7 @@ from scipy.stats import ks_2samp
 
 from assets_pkg.quality import rule_groups, validation
 from assets_pkg.quality.validation import Context, Outcome, ValidationReport, validate
+from assets_pkg.quality.violations import Broken, violations_of
 from schemas.base import NullableInt, TableModel, Text, UtcTimestamp, conform
 from schemas.model_rules import model_rules
 from schemas.rules import (
@@ -247,6 +248,52 @@ def test_a_violation_says_rule_row_column_value_and_origin() -> None:
     assert json.loads(told["row_key"]) == {"sensor": "a", "at": "2025-03-02T00:00:00.000000Z"}
 
 
+def test_keys_and_values_are_spelled_as_json_whatever_they_hold() -> None:
+    told = ['say "µ"/\\', None, "x"], [np.inf, np.nan, 0.1 + 0.2], [2**62 + 1, None, 3], [True, None, False]
+    stamps = pd.to_datetime(["2025-03-02T00:00:00.000001Z", None, "1969-12-31T23:59:59.000000Z"], utc=True).as_unit(
+        "us"
+    )
+    columns = dict(
+        zip(
+            "abcd",
+            (
+                *(
+                    pd.array(one, dtype=kind)
+                    for one, kind in zip(told, ("object", "float64", "Int64", "boolean"), strict=True)
+                ),
+            ),
+            strict=True,
+        )
+    )
+    rows = pd.DataFrame(columns | {"e": stamps})
+    found = violations_of(
+        Broken(columns=("a", "b"), positions=np.arange(3)), rows, rows, rule(Ordered, "a", "b"), ("c", "d", "e")
+    )
+    assert [json.loads(one) for one in found["value"]] == [
+        {"a": 'say "µ"/\\', "b": "inf"},
+        {"a": None, "b": None},
+        {"a": "x", "b": 0.1 + 0.2},
+    ]
+    assert [json.loads(one) for one in found["row_key"]] == [
+        {"c": 2**62 + 1, "d": True, "e": "2025-03-02T00:00:00.000001Z"},
+        {"c": None, "d": None, "e": None},
+        {"c": 3, "d": False, "e": "1969-12-31T23:59:59.000000Z"},
+    ]
+
+
+WHOLE = st.sampled_from([-(2**63), -(2**62), -1, 0, 1, 2**53, 2**53 + 1, 2**62, 2**63 - 1])
+
+
+@given(st.lists(st.tuples(WHOLE, WHOLE, st.sampled_from([0, 1, 2**50])), max_size=30))
+def test_repeated_keys_are_those_that_pandas_finds(keys: list[tuple[int, int, int]]) -> None:
+    rows = pd.DataFrame(keys, columns=["one", "two", "at"]).astype("int64")
+    rows["at"] = pd.to_datetime(rows["at"], unit="us", utc=True).astype("datetime64[us, UTC]")
+    rows["text"] = pd.array([None if one == 0 else f"t{one}" for one, *_ in keys], dtype=pd.StringDtype("pyarrow"))
+    for columns in (["one"], ["at"], ["one", "at"], ["one", "two", "at"], ["text", "at"]):
+        found = rule_groups.repeated(rule(Uniqueness, *columns), rows).broken
+        assert list(found) == list(np.flatnonzero(rows.duplicated(columns)))
+
+
 def test_only_an_error_blocks_and_what_is_tolerated_does_not() -> None:
     frame = readings([NAN, 1, 1, 1])
     for severity in Severity:
@@ -281,6 +328,21 @@ def test_too_little_is_an_answer_of_its_own_and_blocks_nothing() -> None:
     for report in undecided:
         assert report.of("asked").outcome is Outcome.NOT_ENOUGH_DATA and report.of("asked").message
         assert report.of("asked").passed and not report.is_blocking and report.violations.empty
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        rule(Freshness, "at", max_age=-timedelta(days=999)),  # nothing is as new
+        rule(Repeats, "value", by=("sensor",), ordered_by=("at",), at_most=1),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_of_a_sample_nobody_knows_what_is_newest_or_what_follows_what(asked: Rule) -> None:
+    rows = readings([1.0, 1.0, 1.0])
+    whole, part = (validate(rows, [asked], Context(now=NOW, until=NOW, is_sample=one)) for one in (False, True))
+    assert whole.of("asked").outcome is Outcome.FAILED
+    assert part.of("asked").outcome is Outcome.NOT_ENOUGH_DATA and part.violations.empty
 
 
 def test_many_rows_alone_are_no_shift() -> None:
