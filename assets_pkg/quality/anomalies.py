@@ -89,7 +89,11 @@ def _rows_of_week(
     baselines = baselines_of(grid, tested)
     first_day = tested // grid.per_day + (week.start - monday) // ONE_DAY
     days = range(first_day, grid.value.shape[1] // grid.per_day)
-    told = [*_told_by_value(baselines, watched), *_told_by_run(grid, tested, days), *_told_by_level(baselines, days)]
+    told = [
+        *_told_by_value(baselines, watched),
+        *_told_by_run(grid, tested, days),
+        *_told_by_level(baselines, watched, days),
+    ]
     for day, one in told:
         if day >= first_day:
             yield _row(one, day, grid, watched, incidents)
@@ -164,12 +168,13 @@ def _runs(kind: Kind, runs: Runs, grid: Grid) -> Iterator[Found]:
         )
 
 
-def _told_by_level(baselines: Baselines, days: range) -> Iterator[tuple[int, Found]]:
+def _told_by_level(baselines: Baselines, watched: WatchedSeries, days: range) -> Iterator[tuple[int, Found]]:
     grid, tested = baselines.grid, baselines.tested
     even = evened(baselines)
+    places = [np.sort(own) for own in grid.keys.groupby(list(watched.together), sort=True).indices.values()]
     for day in days:
         end = (day + 1) * grid.per_day
-        for shift in shifts_of(even, end=end, look_back=tested, per_day=grid.per_day):
+        for shift in shifts_of(even, end=end, look_back=tested, per_day=grid.per_day, places=places):
             own = np.where(grid.is_sound[shift.series], grid.value[shift.series], np.nan)
             yield (
                 day,

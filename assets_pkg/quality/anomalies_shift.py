@@ -4,12 +4,17 @@ Belongs here: which series are suspects, where a shift began, whether it is one.
 that is taken out before (`anomalies_baseline.py`).
 
 A shift is told when it has lasted for `LASTS`, and on every day until it is `OLD` and counts as how things are.
+
+Levels are looked at as they are, and against what the other metrics of the place say: weather moves all of them for
+days, an instrument moves alone. Without peers the least shift that can be told is several times as large.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assets_pkg.quality.anomalies_grid import Floats, median, robust_scale
 
@@ -21,12 +26,19 @@ OLD = timedelta(days=7)
 TIMES = 6.0
 """Distance of the levels, in robust standard deviations of the medians of `LASTS` before."""
 LEAST = 0.3
-"""The same on the scale of asinh(value / level): less is nobody's trouble."""
+"""The same on the scale of a logarithm, a third more or a quarter less: less is nobody's trouble."""
 EDGE = 0.6
 """Share of the distance by which the level jumps within a block: weather comes and goes, an instrument jumps."""
 STAYS = 0.9
 """Share of the blocks behind the jump that lie beyond the middle between the two levels."""
 LEAST_BLOCKS = 14
+SHARP = 10.0
+"""asinh(value / level) flattens what lies below the level: a fall to a fifth would be half as far as a rise to five
+times. Of so many times the value it is the logarithm down to a tenth of the level, and both are as far."""
+
+
+LEAST_PEERS = 3
+"""The median of fewer is as odd as one of them."""
 
 
 @dataclass(frozen=True)
@@ -38,26 +50,52 @@ class Shift:
     score: float
 
 
-def shifts_of(even: Floats, *, end: int, look_back: int, per_day: int) -> list[Shift]:
+def shifts_of(
+    even: Floats, *, end: int, look_back: int, per_day: int, places: Iterable[NDArray[np.int64]] = ()
+) -> list[Shift]:
     """Shifts as of the end of a day: `even` has the series without their daily course, `end` is the step behind the
-    day, `look_back` the number of steps that are looked at."""
+    day, `look_back` the number of steps that are looked at; `places` are the numbers of series that are peers."""
     block = max(per_day * BLOCK // timedelta(days=1), 1)
     begin = max(end - look_back, 0)
     begin = end - (end - begin) // block * block
-    blocks = median(even[:, begin:end].reshape(len(even), -1, block), least=max(block // 2, 1))
+    level = np.arcsinh(SHARP * np.sinh(even[:, begin:end]))
+    blocks = median(level.reshape(len(even), -1, block), least=max(block // 2, 1))
     lasts = max(per_day * (LASTS // timedelta(days=1)) // block, 4)
     old = per_day * (OLD // timedelta(days=1)) // block
     if blocks.shape[1] < LEAST_BLOCKS + old:
         return []
+    found = _told(_without_peers(blocks, places, old), lasts, old) | _told(blocks, lasts, old)
+    return [Shift(series, begin + place * block, score) for series, (place, score) in sorted(found.items())]
+
+
+def _told(blocks: Floats, lasts: int, old: int) -> dict[int, tuple[int, float]]:
+    """Per series that shifted the block its shift began with, and its score."""
     threshold = _threshold(blocks[:, :-old], lasts)
     moved = np.abs(median(blocks[:, -lasts:]) - median(blocks[:, :-old], least=LEAST_BLOCKS))
-    found = []
+    found = {}
     for series in np.flatnonzero(moved > threshold):
         told = _shift(blocks[series], threshold[series], lasts, old)
         if told is not None:
             place, distance = told
-            found.append(Shift(int(series), begin + place * block, float(distance / threshold[series])))
+            found[int(series)] = (place, float(distance / threshold[series]))
     return found
+
+
+def _without_peers(blocks: Floats, places: Iterable[NDArray[np.int64]], old: int) -> Floats:
+    """The series less what follows from their peers' median by least squares over the blocks before; NaN without
+    peers. A median: one peer that shifts moves it little."""
+    history = blocks[:, :-old]
+    usual, scale = median(history, least=LEAST_BLOCKS), robust_scale(history, least=LEAST_BLOCKS)
+    z = (blocks - usual[:, None]) / np.where(scale > 0, scale, np.nan)[:, None]
+    left = np.full_like(blocks, np.nan)
+    for place in places:
+        for series in place if len(place) > LEAST_PEERS else ():
+            peers = median(z[place[place != series]].T, least=LEAST_PEERS)
+            both = ~np.isnan(peers[:-old]) & ~np.isnan(z[series, :-old])
+            if both.sum() >= LEAST_BLOCKS and peers[:-old][both].any():
+                x, y = peers[:-old][both], z[series, :-old][both]
+                left[series] = (z[series] - (x @ y) / (x @ x) * peers) * scale[series]
+    return left
 
 
 def _threshold(before: Floats, lasts: int) -> Floats:

@@ -1,10 +1,9 @@
 """Conditions the database answers: ledger, quality scores, parity, anomalies, drift, slow APIs.
 
-A quality table takes part by its columns, so that a new one needs nothing here: `score_pct` beside a day is a score; a
-table called `…_anomalies` has one row per anomaly, and those with `is_expected` or `is_incident` true are known; a
-table called `…_drift` has `is_alarm`.
+A quality table with `score_pct` beside a day is one of scores, so that a new one needs nothing here.
 
-Belongs here: questions to tables, and their wording. Does not belong here: what Dagster knows (`assets_pkg/alerts/`).
+Belongs here: questions to tables, and their wording. Does not belong here: what Dagster knows (`assets_pkg/alerts/`),
+what is read of anomalies and drift (`odd_series.py`).
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from resources.alerts.finding import ANOMALIES, API, DEPENDENCY, DRIFT, LEDGER, PARITY, QUALITY, Finding
 from resources.alerts.level import Level
+from resources.alerts.odd_series import anomalies, drift
 from resources.alerts.thresholds import Thresholds
 from resources.catalog.api_answers import lately
 from resources.circuit.board import dependencies
@@ -123,50 +123,6 @@ def _parity(
         )
 
 
-def _anomalies(
-    connection: sa.Connection, present: Sequence[TableSpec], limits: Thresholds, now: datetime
-) -> Iterator[Finding]:
-    known = ("is_expected", "is_incident")
-    for spec in present:
-        if spec.name.endswith("_anomalies") and spec.time_column:
-            table = sql.table_of(spec)
-            new = [table.c[name].is_not(sa.true()) for name in known if name in spec.columns]
-            yield from _of_rows(connection, spec, ANOMALIES, new, limits, now)
-
-
-def _drift(
-    connection: sa.Connection, present: Sequence[TableSpec], limits: Thresholds, now: datetime
-) -> Iterator[Finding]:
-    for spec in present:
-        if spec.name.endswith("_drift") and spec.time_column and "is_alarm" in spec.columns:
-            yield from _of_rows(connection, spec, DRIFT, [sql.table_of(spec).c["is_alarm"].is_(sa.true())], limits, now)
-
-
-def _of_rows(
-    connection: sa.Connection,
-    spec: TableSpec,
-    condition: str,
-    which: Sequence[sa.ColumnElement[bool]],
-    limits: Thresholds,
-    now: datetime,
-) -> Iterator[Finding]:
-    table = sql.table_of(spec)
-    stamp = table.c[spec.time_column or ""]
-    keys = [table.c[name] for name in spec.entities]
-    since = stamp >= now - timedelta(days=limits.look_back_days)
-    if rows := _worst(connection, [stamp, *keys], [since, *which], stamp.desc()):
-        named = "; ".join(", ".join([f"{row[0]:%Y-%m-%d %H:%M} UTC", *_named(keys, row[1:])]) for row in rows)
-        yield Finding(
-            condition=condition,
-            subject=spec.qualified,
-            level=Level.WARNING,
-            title=f"{spec.qualified}: {rows[0].total} {condition if condition == ANOMALIES else 'drift alarm(s)'}",
-            body=f"In the last {limits.look_back_days} days. The newest: {named}.",
-            asset=spec.qualified,
-            count=rows[0].total,
-        )
-
-
 def _answers(connection: sa.Connection, _: Sequence[TableSpec], limits: Thresholds, now: datetime) -> Iterator[Finding]:
     for api, answers, total_s, slowest_s in connection.execute(lately(now)):
         if slowest_s <= limits.api_s:
@@ -217,8 +173,8 @@ _QUESTIONS: Mapping[str, Question] = {
     LEDGER: _ledger,
     QUALITY: _scores,
     PARITY: _parity,
-    ANOMALIES: _anomalies,
-    DRIFT: _drift,
+    ANOMALIES: anomalies,
+    DRIFT: drift,
     API: _answers,
     DEPENDENCY: _dependencies,
 }

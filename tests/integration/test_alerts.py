@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 import pandas as pd
-import pandera.pandas as pa
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +19,7 @@ from resources.alerts.failures import FailedRun, Success
 from resources.alerts.finding import CONDITIONS, FAILURE, SILENCE, Finding
 from resources.alerts.level import Level
 from resources.alerts.message import Message
+from resources.alerts.outbox import Recorded
 from resources.alerts.resource import AlertsResource
 from resources.alerts.sending import AppriseSender, Arrival, Outcome
 from resources.catalog.api_answers import AnswerTimes
@@ -29,51 +29,15 @@ from resources.timescale import sql
 from resources.timescale.capabilities import read_capabilities
 from resources.timescale.resource import engine_of
 from resources.timescale.tables import ensure
-from schemas.base import TableModel, Text, UtcTimestamp
 from schemas.catalog import LEDGER as LEDGER_TABLE
 from schemas.catalog_alerts import ALERT_DELIVERIES, ALERTS, API_ANSWERS, EVENT_POSITIONS, RUN_FAILURES
 from schemas.table_spec import TableSpec
-from schemas.tables import AIR_QUALITY_REPORT, FEATURE_PARITY, TABLES
+from schemas.tables import AIR_QUALITY_ANOMALIES, AIR_QUALITY_REPORT, FEATURE_DRIFT, FEATURE_PARITY
 from tests.alert_receivers import HttpReceiver, SmtpReceiver, receivers
 from tests.builders import report_rows, rows_of
 
 CANARY = "canary-9b1e"
 PARENTS = {"features.t": ("timeseries.t",), "timeseries.t": ("staging.t",)}
-
-
-class PlantedAnomalies(TableModel):
-    """Anomalies as a table of them looks to alerts."""
-
-    series: Text = pa.Field(description="what it is about")
-    at: UtcTimestamp = pa.Field(description="when")
-    is_expected: bool = pa.Field(description="whether somebody said that it is none")
-    known_at: UtcTimestamp = pa.Field(description="when it was found")
-
-
-class PlantedDrift(TableModel):
-    """Drift as a table of it looks to alerts."""
-
-    feature: Text = pa.Field(description="what moved")
-    day: UtcTimestamp = pa.Field(description="day it was looked at")
-    is_alarm: bool = pa.Field(description="whether it is worth an alarm")
-    known_at: UtcTimestamp = pa.Field(description="when it was found")
-
-
-ANOMALIES, DRIFT = (
-    TableSpec(
-        schema="quality",
-        name=name,
-        model=model,
-        dataset="planted",
-        key=(entity, at),
-        time_column=at,
-        chunk=timedelta(days=30),
-    )
-    for name, model, entity, at in (
-        ("planted_anomalies", PlantedAnomalies, "series", "at"),
-        ("planted_drift", PlantedDrift, "feature", "day"),
-    )
-)
 
 
 class Clock:
@@ -523,7 +487,37 @@ def write(timescale: CatalogedTimescale, spec: TableSpec, frame: Any) -> None:
         connection.execute(sa.insert(sql.table_of(spec)), plain.to_dict("records"))
 
 
-def plant_everything(timescale: CatalogedTimescale, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def anomaly_rows(count: int, *, day: Any, sensor: int = 12, location: int = 1, **columns: Any) -> pd.DataFrame:
+    """Anomalies of one sensor, each with a name of its own."""
+    told = {
+        "day": day,
+        "entity": f'{{"location_id": {location}, "sensors_id": {sensor}}}',
+        "metric": "pm25",
+        "kind": "point",
+        "started_at": [day + timedelta(hours=number) for number in range(count)],
+        "anomaly_id": [f"a{number}" for number in range(count)],
+        "is_expected": False,
+        "incident_id": pd.array([None] * count, dtype="Int64"),
+    }
+    return rows_of(AIR_QUALITY_ANOMALIES, count).assign(**(told | columns))
+
+
+def drift_rows(count: int, *, day: Any, **columns: Any) -> pd.DataFrame:
+    """Features `f0`, `f1`, … of a view."""
+    features = [f"f{number}" for number in range(count)]
+    return rows_of(FEATURE_DRIFT, count).assign(
+        **({"day": day, "view": "v", "feature": features, "rank": range(1, count + 1)} | columns)
+    )
+
+
+def judged(timescale: CatalogedTimescale, day: datetime) -> None:
+    """Notes in the ledger that anomalies of the day were sought."""
+    with timescale.connect() as connection:
+        table = AIR_QUALITY_ANOMALIES.qualified
+        connection.execute(sa.insert(LEDGER_TABLE).values(table_name=table, day=day.date(), unit="", run_id="r"))
+
+
+def plant_everything(timescale: CatalogedTimescale, clock: Clock) -> None:
     """One thing wrong for each condition the database answers."""
     day = clock.now.replace(hour=0) - timedelta(days=3)
     with timescale.connect() as connection:
@@ -539,16 +533,8 @@ def plant_everything(timescale: CatalogedTimescale, clock: Clock, monkeypatch: p
         )
     write(timescale, AIR_QUALITY_REPORT, report_rows(2, first=day, score_pct=[95.0, 42.0]))
     write(timescale, FEATURE_PARITY, rows_of(FEATURE_PARITY, 1).assign(day=day, is_equal=False, keys_missing=4))
-    for spec in (ANOMALIES, DRIFT):
-        monkeypatch.setitem(TABLES, spec.qualified, spec)
-    write(
-        timescale,
-        ANOMALIES,
-        pd.DataFrame({"series": ["a", "b"], "at": day, "is_expected": [True, False], "known_at": day}),
-    )
-    write(
-        timescale, DRIFT, pd.DataFrame({"feature": ["a", "b"], "day": day, "is_alarm": [False, True], "known_at": day})
-    )
+    write(timescale, AIR_QUALITY_ANOMALIES, anomaly_rows(2, day=day, is_expected=[True, False]))
+    write(timescale, FEATURE_DRIFT, drift_rows(2, day=day, verdict=["stable", "drift"]))
 
 
 def test_scores_count_after_the_day_is_settled_and_within_the_look_back(
@@ -571,6 +557,55 @@ def test_scores_count_after_the_day_is_settled_and_within_the_look_back(
     assert look(alerts_on(timescale, look_back_days=10, score_pct=80), [], clock).resolved == (
         "quality/quality.air_quality_report",
     )
+
+
+PLACE = "anomalies/quality.air_quality_anomalies/location_id 1"
+
+
+def test_what_is_odd_at_a_place_is_one_alert_until_it_was_quiet_for_days(
+    timescale: CatalogedTimescale, clock: Clock, told: Told
+) -> None:
+    alerts, today = alerts_on(timescale), clock.now.replace(hour=0)
+    write(timescale, AIR_QUALITY_ANOMALIES, anomaly_rows(7, day=today, sensor=12))
+    write(timescale, AIR_QUALITY_ANOMALIES, anomaly_rows(1, day=today, sensor=13, anomaly_id="b", kind="level_shift"))
+    judged(timescale, today)
+    assert look(alerts, [], clock).raised == (PLACE,)
+    (alert,) = alerts.open_alerts()
+    assert alert.count == 8 and "level shift, point" in alert.title and "and 3 more" in alert.body
+    deliver(alerts, told, clock)
+    for days in (1, 2):
+        clock.pass_(days=1)
+        judged(timescale, today + timedelta(days=days))
+        assert look(alerts, [], clock) == Recorded()
+    clock.pass_(days=1)
+    judged(timescale, today + timedelta(days=3))
+    assert look(alerts, [], clock).resolved == (PLACE,)
+    write(timescale, AIR_QUALITY_ANOMALIES, anomaly_rows(1, day=today + timedelta(days=3), anomaly_id="c"))
+    write(timescale, AIR_QUALITY_ANOMALIES, anomaly_rows(1, day=today + timedelta(days=3), location=2, sensor=21))
+    assert look(alerts, [], clock).raised == (PLACE, PLACE.replace("id 1", "id 2"))
+    deliver(alerts, told, clock)
+    assert len([title for title in told.titles if "location_id 1" in title]) == 3, "raised, well again, raised"
+
+
+def test_what_is_expected_or_explained_is_no_alert(timescale: CatalogedTimescale, clock: Clock) -> None:
+    alerts, today = alerts_on(timescale), clock.now.replace(hour=0)
+    write(timescale, AIR_QUALITY_ANOMALIES, anomaly_rows(1, day=today, is_expected=True, incident_id=4))
+    write(timescale, AIR_QUALITY_ANOMALIES, anomaly_rows(1, day=today, anomaly_id="b", kind="gap", incident_id=5))
+    assert look(alerts, [], clock).raised == ()
+
+
+def test_drift_is_an_alert_of_its_view_as_long_as_its_newest_day_says_so(
+    timescale: CatalogedTimescale, clock: Clock
+) -> None:
+    alerts, today = alerts_on(timescale), clock.now.replace(hour=0)
+    write(timescale, FEATURE_DRIFT, drift_rows(3, day=today, verdict=["drift", "drift", "not enough data"]))
+    write(timescale, FEATURE_DRIFT, drift_rows(2, day=today, view="w", verdict="stable"))
+    assert look(alerts, [], clock).raised == ("drift/quality.feature_drift/v",)
+    (alert,) = alerts.open_alerts()
+    assert alert.count == 2 and "f0, f1" in alert.body and "f2" not in alert.body
+    clock.pass_(days=1)
+    write(timescale, FEATURE_DRIFT, drift_rows(3, day=today + timedelta(days=1), verdict="stable"))
+    assert look(alerts, [], clock).resolved == ("drift/quality.feature_drift/v",)
 
 
 def test_slow_answers_are_a_warning_until_they_are_hours_ago(timescale: CatalogedTimescale, clock: Clock) -> None:
@@ -602,7 +637,7 @@ def test_an_alert_of_every_kind_arrives_once_on_every_kind_of_channel(
     monkeypatch.setattr("resources.alerts.delivery.MOST_SINGLE", 100)
     urls = f"slack={http.slack} mail={smtp.address} pager={http.pagerduty} hook={http.webhook}"
     alerts = alerts_on(timescale, urls)
-    plant_everything(timescale, clock, monkeypatch)
+    plant_everything(timescale, clock)
     found = [failed("staging.x"), failed("staging.y", level=Level.CRITICAL, count=3), failed("sensor/dirty_days")]
     for _ in range(2):
         look(alerts, found, clock)

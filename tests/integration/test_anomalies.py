@@ -15,6 +15,7 @@ from assets_pkg.automation import build_drift_schedule
 from assets_pkg.commands import report_findings
 from assets_pkg.partitions import event_days
 from assets_pkg.quality import anomalies_assets, drift_assets
+from resources.alerts.resource import AlertsResource
 from resources.catalog.incidents import of as incidents_of
 from schemas.base import conform
 from schemas.tables import AIR_QUALITY, AIR_QUALITY_ANOMALIES, FEATURE_DRIFT, IMPORTANCE, OPENAQ_MEASUREMENTS, TABLES
@@ -151,6 +152,50 @@ def test_when_everything_is_explained_the_check_has_nothing_to_say(
 
 
 @pytest.mark.usefixtures("command")
+def test_an_anomaly_is_an_alert_until_somebody_expects_it_or_an_incident_explains_it(
+    loaded: tuple[Graph, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anomalies_assets, "anomalies_picture", lambda *_: b"")
+    graph, _ = loaded
+    judge(graph)
+    found = graph.rows(AIR_QUALITY_ANOMALIES)
+    now = pd.Timestamp(END + timedelta(days=1), tz="UTC").to_pydatetime()
+    alerts = AlertsResource(timescale=graph.timescale)
+
+    def look() -> tuple[tuple[str, ...], tuple[str, ...]]:
+        recorded = alerts.look([], set(), {}, now)
+        return tuple(one for one in recorded.raised if "anomalies/" in one), tuple(
+            one for one in recorded.resolved if "anomalies/" in one
+        )
+
+    identity = f"anomalies/{ANOMALIES}/location_id {GUADALAJARA.id}"
+    news = found[found["day"] > pd.Timestamp(END, tz="UTC") - pd.Timedelta(days=3)]
+    assert len(news), "the newest days have planted defects"
+    assert look() == ((identity,), ())
+    (alert,) = (row for row in alerts.open_alerts() if row.identity == identity)
+    assert alert.count == news["anomaly_id"].nunique()
+    for anomaly_id in news["anomaly_id"].unique():
+        assert cli.main(["incident", "expect", anomaly_id, "--note", "as always"]) == 0
+    settle(graph)
+    left = graph.rows(AIR_QUALITY_ANOMALIES)
+    left = left[(left["day"] >= news["day"].min()) & ~left["is_expected"]]
+    assert look() == ((), (identity,)), left
+    with graph.connect() as connection:
+        noted = [row.incident_id for row in incidents_of(connection, ["openaq"])]
+    for number in noted:
+        assert cli.main(["incident", "remove", str(number)]) == 0
+    settle(graph)
+    assert look() == ((identity,), ())
+    span = ["--from", str(FIRST), "--to", str(END + timedelta(days=1))]
+    assert cli.main(["incident", "add", "openaq", *span, "--note", "a storm"]) == 0
+    judge(graph)
+    assert look() == ((), (identity,))
+    with graph.connect() as connection:
+        (noted_last,) = incidents_of(connection, ["openaq"])
+    assert cli.main(["incident", "remove", str(noted_last.incident_id)]) == 0
+
+
+@pytest.mark.usefixtures("command")
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -193,6 +238,9 @@ def test_features_that_move_are_told_ranked_and_shown(
         assert set(found[found["verdict"] == "drift"].index) == {"orders", "revenue_mean_7"}
         assert found.loc["revenue_mean_7", "rank"] == 1, "what predictions rest on comes first"
         assert found.loc["orders", "rank"] == 2
+        now = pd.Timestamp(LAST, tz="UTC").to_pydatetime() + timedelta(days=1, hours=6)
+        raised = AlertsResource(timescale=graph.timescale).look([], set(), {}, now).raised
+        assert [one for one in raised if "drift" in one] == ["drift/quality.feature_drift/sales_features"]
         assert found["importance_rank"].notna().sum() == 3
         (event,) = result.get_asset_materialization_events()
         told = str(event.materialization.metadata["sales_features"].value)
