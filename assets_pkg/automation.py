@@ -25,6 +25,7 @@ from schemas.tables import (
     FEATURE_SETS,
     IMPORTANCE,
     OPENAQ_MEASUREMENTS,
+    OPENAQ_QUALITY,
     SERIES_WIDE,
     TABLES,
 )
@@ -40,7 +41,12 @@ JOBS: dict[str, tuple[TableSpec, ...]] = {
     "data_ingestion": (OPENAQ_MEASUREMENTS,),
     "data_processing": (AIR_QUALITY,),
     "feature_extraction": (AIR_QUALITY_HOURLY,),
-    "quality_monitoring": (AIR_QUALITY_REPORT, AIR_QUALITY_ANOMALIES),
+    "quality_monitoring": (
+        AIR_QUALITY_REPORT,
+        AIR_QUALITY_ANOMALIES,
+        *(quality.spec for quality in OPENAQ_QUALITY),
+        FEATURE_DRIFT,
+    ),
     "drift_monitoring": (FEATURE_DRIFT,),
     "wide_series_features": (SERIES_WIDE,),
     "feature_selection": (FEATURE_SCALING, IMPORTANCE, FEATURE_SETS),

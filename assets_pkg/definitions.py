@@ -28,7 +28,7 @@ from assets_pkg.quality import drift_assets, parity_assets
 from assets_pkg.quality.anomalies_assets import build_anomalies_asset
 from assets_pkg.quality.file_assets import build_report_asset
 from assets_pkg.quality.layer_assets import build_layer_assets
-from assets_pkg.retention import build_retention_schedule, file_retention
+from assets_pkg.retention import build_profile_schedule, build_retention_schedule, file_retention, profile_retention
 from assets_pkg.rule_checks import rule_checks
 from assets_pkg.sensors import build_news_sensor, build_stale_sensor
 from assets_pkg.serving import build_serving_sensor, serve_pending_features
@@ -84,11 +84,13 @@ def build_definitions(resources: Mapping[str, object], chosen: Settings) -> dg.D
         jobs=[
             *build_jobs(),
             file_retention,
+            profile_retention,
             serve_pending_features,
         ],
         schedules=[
             build_schedule(chosen.openaq_schedule, ARCHIVE_DELAY if chosen.openaq_mode == "archive" else timedelta(0)),
             build_retention_schedule(),
+            build_profile_schedule(),
             parity_assets.build_parity_schedule(),
             build_source_schedule(chosen.sources_schedule, sourced),
             build_selection_schedule(),

@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from zlib import crc32
 
+from resources.catalog.held_upstream import left_alone
 from resources.catalog.sources import Owed
 from schemas.table_spec import TableSpec
 from schemas.window import ONE_DAY
@@ -85,7 +86,7 @@ def stale_work(
     come. `held`: per table, the days that rules hold back; the same days of its readers wait until they are mended, and
     keep what they have. The days around them do not wait.
     """
-    waiting = {spec.qualified: _held_upstream(spec, held) for spec in specs}
+    waiting = {spec.qualified: left_alone(spec, held) for spec in specs}
     by_range: dict[tuple[DayRange, str, bool], list[tuple[str, int]]] = {}
     for spec in specs:
         stale = marks.get(spec.qualified, {})
@@ -101,11 +102,6 @@ def stale_work(
         Work(tuple(table for table, _ in found), one, max(version for _, version in found))
         for (one, *_), found in sorted(by_range.items(), reverse=True)
     ]
-
-
-def _held_upstream(spec: TableSpec, held: Mapping[str, Collection[date]]) -> set[date]:
-    """Days of the table on which a table it reads is held back."""
-    return {day for read in spec.reads if not read.by_event for day in held.get(read.table, ())}
 
 
 def _blocked(

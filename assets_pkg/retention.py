@@ -1,14 +1,18 @@
-"""Files whose time in the archive is over: their bytes go, what the catalog knows of them stays.
+"""What is kept for a time only: files in the archive, whose bytes go while what the catalog knows of them stays, and
+column profiles.
 
-Belongs here: the daily job. Does not belong here: deleting (`resources/landing/zone.py`).
+Belongs here: the daily jobs. Does not belong here: deleting (`resources/landing/zone.py`, `resources/profiling/`).
 """
 
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from pydantic import Field
 
 from resources.catalog.file_catalog import FileCatalog
 from resources.landing.resource import LandingResource
+from resources.profiling import profile_store
+from resources.timescale.resource import TimescaleResource
 from schemas.catalog_files import Status
 from schemas.window import midnight
 
@@ -34,6 +38,40 @@ def retire_files(context: dg.OpExecutionContext, landing: LandingResource, files
 def file_retention() -> None:
     """See `retire_files`."""
     retire_files()
+
+
+class ProfileRetention(dg.Config):
+    """How long column profiles are kept."""
+
+    keep_days: int = Field(731, ge=1, description="days back from today whose profiles stay")
+
+
+@dg.op
+def forget_profiles(context: dg.OpExecutionContext, config: ProfileRetention, timescale: TimescaleResource) -> None:
+    """Deletes the column profiles of days longer ago than two years, or as configured. Scores and verdicts stay, and
+    `tidemark profile` computes what is asked of such a day from its rows."""
+    before = datetime.now(UTC).date() - timedelta(days=config.keep_days)
+    with timescale.connect() as connection:
+        gone = profile_store.forget(connection, before)
+    context.log.info(f"{gone} column profile(s) of days before {before} deleted")
+
+
+@dg.job(description=forget_profiles.__doc__)
+def profile_retention() -> None:
+    """See `forget_profiles`."""
+    forget_profiles()
+
+
+def build_profile_schedule() -> dg.ScheduleDefinition:
+    """Once a day, after that of the files."""
+    return dg.ScheduleDefinition(
+        name="profile_retention_daily",
+        job=profile_retention,
+        cron_schedule="45 3 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Lets go of column profiles that are past their retention.",
+    )
 
 
 def build_retention_schedule() -> dg.ScheduleDefinition:

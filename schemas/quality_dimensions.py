@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from schemas.rules import Kind
+
 
 class Dimension(StrEnum):
     """One way in which data can be good or bad; each is a share in percent."""
@@ -36,6 +38,18 @@ FORMULAS: Mapping[Dimension, str] = {
     Dimension.ACCURACY: "measurements that agree with their reference / those that have one",
 }
 """Each dimension in a line; `assets_pkg/quality/dimensions.py` tells the whole of it."""
+
+DIMENSION_OF: Mapping[Kind, Dimension] = {
+    Kind.COMPLETENESS: Dimension.COMPLETENESS,
+    Kind.UNIQUENESS: Dimension.UNIQUENESS,
+    Kind.FRESHNESS: Dimension.TIMELINESS,
+    Kind.SCHEMA: Dimension.VALIDITY,
+    Kind.RANGE: Dimension.VALIDITY,
+    Kind.CATEGORICAL: Dimension.VALIDITY,
+    Kind.BUSINESS: Dimension.CONSISTENCY,
+    Kind.DISTRIBUTION: Dimension.CONSISTENCY,
+}
+"""The dimension that a broken rule of each kind lowers."""
 
 WEIGHTS: Mapping[Dimension, float] = {
     Dimension.COMPLETENESS: 0.25,

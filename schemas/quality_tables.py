@@ -55,6 +55,7 @@ def _layer_quality(
         key=("table_name", "day"),
         time_column="day",
         by_arrival=own.by_arrival,
+        sees_held=True,
         reads=tuple(_reads(judged)),
         chunk=timedelta(days=365),
     )

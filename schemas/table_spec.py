@@ -96,6 +96,8 @@ class TableSpec:
     by_arrival: bool = False
     """Whether its days are those on which something arrived, and not those that rows are about: a range of event days
     says nothing of it."""
+    sees_held: bool = False
+    """Whether its rows tell of the tables it reads, held days included, and are no data made of them."""
     unit: str | None = None
     origin: tuple[str, ...] = ()
     known_at: str | None = "known_at"

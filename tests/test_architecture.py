@@ -309,6 +309,7 @@ def test_jobs_sensors_and_the_schedule_have_the_names_engineers_look_for(definit
     assert {schedule.name for schedule in definitions.schedules or ()} == {
         "openaq_schedule",
         "file_retention_daily",
+        "profile_retention_daily",
         "feature_parity_hourly",
         "source_snapshots",
         "feature_selection_weekly",

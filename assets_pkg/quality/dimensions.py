@@ -15,8 +15,12 @@ All shares are percent. With the counts of a table's day:
 - timeliness = rows known in time / rows that could be: days that ended before anything was ever written are left out.
 - accuracy = measurements that agree with their reference / measurements that have one.
 
-A dimension whose denominator is 0 is null, which means not measured. The score is the mean of those that were measured,
-by `WEIGHTS`.
+A rule that failed, of severity ERROR or WARNING, lowers the dimension of its kind (`DIMENSION_OF`) to the share of the
+rows asked that keep it; where no row is named, to 0. What a measure and a rule both find is counted once: the lower of
+the two stands, and of several rules the lowest. A rule that holds raises nothing.
+
+A dimension whose denominator is 0 and that no rule lowers is null, which means not measured. The score is the mean of
+those that were measured, by `WEIGHTS`.
 """
 
 from collections.abc import Mapping
@@ -25,7 +29,8 @@ import numpy as np
 import pandas as pd
 
 from schemas.base import TableModel, conform
-from schemas.quality_dimensions import WEIGHTS, Dimension, Judged
+from schemas.quality_dimensions import DIMENSION_OF, WEIGHTS, Dimension, Judged
+from schemas.rules import Kind, Severity
 
 LEDGER_COUNTS = ("read", "loaded", "duplicate", "quarantined", "filtered")
 
@@ -37,6 +42,7 @@ def quality_rows(
     agreements: pd.DataFrame,
     accounts: pd.DataFrame,
     profiles: pd.DataFrame,
+    verdicts: pd.DataFrame,
     model: type[TableModel],
 ) -> pd.DataFrame:
     """The rows of one judged table, one per day that has rows, an account or somebody missing, by day.
@@ -46,6 +52,7 @@ def quality_rows(
         agreements: columns day, rule, asked, agree.
         accounts: current ledger entries: columns table_name, day, `LEDGER_COUNTS`, known_at; other tables are ignored.
         profiles: columns day, kind, rows, nulls, nans, infinities of the table's columns.
+        verdicts: columns day, kind, severity, passed, checked, failed, as `catalog.rule_results` has them.
     """
     ledger = _ledger(accounts[accounts["table_name"] == judged.table])
     day = counts.drop(columns="known_at").join(ledger.drop(columns="known_at"), how="outer").sort_index()
@@ -65,7 +72,8 @@ def quality_rows(
         },
         index=day.index,
     )
-    percents = (100.0 * shares.astype("float64")).clip(0, 100)
+    shares = np.fmin(shares.astype("float64"), _kept(verdicts, day.index))
+    percents = (100.0 * shares).clip(0, 100)
     rows = day.rename(columns={"repeated": "rows_repeated", "bad_rows": "rows_with_bad_values"}).assign(
         **{f"{one.value}_pct": percents[one] for one in Dimension},
         table_name=judged.table,
@@ -118,6 +126,15 @@ def _validity(day: pd.DataFrame, profiles: pd.DataFrame) -> pd.Series:
 def _consistency(agreements: pd.DataFrame, days: pd.Index) -> pd.Series:
     shares = _share(agreements["agree"], agreements["asked"]).astype("float64")
     return shares.groupby(agreements["day"]).mean().reindex(days)
+
+
+def _kept(verdicts: pd.DataFrame, days: pd.Index) -> pd.DataFrame:
+    """Per day and `Dimension`, the lowest share of rows that keep a rule that failed; null where none did."""
+    failed = verdicts[~verdicts["passed"].astype(bool) & (verdicts["severity"] != Severity.INFO.value)]
+    kept = (1 - _share(failed["failed"], failed["checked"])).where(failed["failed"] > 0, 0.0)
+    dimension = failed["kind"].map(lambda kind: DIMENSION_OF[Kind(kind)])
+    lowest = kept.astype("float64").groupby([failed["day"], dimension]).min().unstack()
+    return lowest.reindex(index=days, columns=list(Dimension)).astype("float64")
 
 
 def _share(part: pd.Series, whole: pd.Series) -> pd.Series:

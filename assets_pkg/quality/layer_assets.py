@@ -16,7 +16,7 @@ from assets_pkg.drawing import svg_as_markdown
 from assets_pkg.partitions import ARRIVALS, OPENAQ_DAILY, event_days, pieces
 from assets_pkg.quality.dimensions import quality_rows
 from assets_pkg.quality.layer_pictures import CALENDAR_DAYS, layer_picture, layer_table
-from resources.catalog import ledger
+from resources.catalog import ledger, rule_results
 from resources.profiling import profile_store
 from resources.profiling.measures import agreements, measures
 from resources.profiling.profiles import profiles
@@ -89,6 +89,7 @@ def judged_rows(timescale: TimescaleResource, judged: Judged, window: Window, sp
             agreements=agreements(connection, judged, window, TABLES),
             accounts=ledger.entries_of(connection, [judged.table], window),
             profiles=found,
+            verdicts=rule_results.results_of(connection, judged.table, window),
             model=spec.model,
         )
 

@@ -5,7 +5,7 @@ Belongs here: what happens in the same transaction as a slice. Does not belong h
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
@@ -13,7 +13,7 @@ import dagster as dg
 import pandas as pd
 import sqlalchemy as sa
 
-from resources.catalog import dirty_days, file_loads, ledger, rule_results, runs, sources
+from resources.catalog import dirty_days, file_loads, held_upstream, ledger, rule_results, runs, sources
 from resources.catalog.accounts import REJECT_COLUMNS, accounts_of, entries_of, moved, rejected
 from resources.catalog.file_loads import FileLoad
 from resources.catalog.ledger import Scope
@@ -109,6 +109,21 @@ class LedgerIOManager(TimescaleIOManager):
                 marks = dirty_days.marks_of(connection, [consumer])
             _SEEN[step] = _Seen(attempt, {mark.day: mark.version for mark in marks})
 
+    def parts(self, context: dg.OutputContext, whole: TableSlice, write: SliceWrite) -> Iterable[SliceWrite]:
+        """Not the days that a table this one is made of holds back: they stay as they are, and stale."""
+        spec = whole.spec
+        asked = [write.window] if write.window else [part.window for part in whole.parts]
+        windows = [window for window in asked if window]
+        if spec.sees_held or not spec.reads or not windows:
+            return [write]
+        with self.timescale.connect() as connection:
+            alone = held_upstream.left_alone(spec, rule_results.held_days(connection))
+        if not (spared := sorted(alone.intersection(day for window in windows for day in window.days()))):
+            return [write]
+        context.log.warning(f"{spec.qualified}: {', '.join(map(str, spared))} not written: held back upstream")
+        parts = (part for window in windows for part in held_upstream.stretches(window, spared))
+        return [_within(write, part, spec) for part in parts]
+
     def gate(self, context: dg.OutputContext, write: SliceWrite, spec: TableSpec) -> SliceWrite:
         """Puts aside the rows that break the model; a frame that breaks it as a whole is refused."""
         write = (
@@ -194,6 +209,16 @@ class _Seen:
 _SEEN: dict[tuple[str, str], _Seen] = {}
 """By run and step. Of the process and not of an IO manager: an input is loaded by the one that wrote it, the output is
 written by the step's own, and the two may be different ones."""
+
+
+def _within(write: SliceWrite, window: Window, spec: TableSpec) -> SliceWrite:
+    """The part of the slice inside a window, with what is told of its days."""
+    inside = window.holds(write.rows[spec.time_column or ""], spec.closed)
+    part = replace(write, rows=write.rows[inside].reset_index(drop=True), window=window)
+    if isinstance(part, LedgerWrite):
+        accounts, rejects = (held_upstream.of_days(told, window) for told in (part.accounts, part.rejects))
+        return replace(part, accounts=accounts, rejects=rejects)
+    return part
 
 
 def _debts(write: LedgerWrite, scope: Scope, run_id: str) -> list[sa.Executable]:

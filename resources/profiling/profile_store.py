@@ -37,6 +37,11 @@ def kept(connection: sa.Connection, table_name: str, days: Sequence[date]) -> pd
     return framed(map(tuple, found))
 
 
+def forget(connection: sa.Connection, before: date) -> int:
+    """Deletes the profiles of days before; their number. Whoever asks for one later has it computed from the rows."""
+    return connection.execute(sa.delete(COLUMN_PROFILES).where(COLUMN_PROFILES.c.day < before)).rowcount
+
+
 def days_of(connection: sa.Connection, table_name: str) -> list[date]:
     """The days of which there are profiles of the table, in order."""
     query = sa.select(COLUMN_PROFILES.c.day).distinct().where(COLUMN_PROFILES.c.table_name == table_name)

@@ -13,7 +13,7 @@ Belongs here: the order of a write and of a read. Does not belong here: SQL (`sq
 project wants to record beside a write (override `record`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -87,8 +87,9 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
                     streamed = self.stream(context, whole, write)
                     tally.add_streamed(streamed, write.window.days() if write.window else ())
                 else:
-                    written = self.write(context, whole, write)
-                    tally.add(written.rows, written.rows_by_day, written.changes)
+                    for part in self.parts(context, whole, write):
+                        written = self.write(context, whole, part)
+                        tally.add(written.rows, written.rows_by_day, written.changes)
 
             hand_over(writes_of(obj, spec), take)
             if tally.has_changed:
@@ -131,6 +132,10 @@ class TimescaleIOManager(dg.ConfigurableIOManager):
 
     def before_read(self, context: dg.InputContext, spec: TableSpec) -> None:
         """Called before an input is read; a place to note in which state it was."""
+
+    def parts(self, context: dg.OutputContext, whole: TableSlice, write: SliceWrite) -> Iterable[SliceWrite]:
+        """What of a slice may be written, in parts with a transaction each; here all of it at once."""
+        return [write]
 
     def gate(self, context: dg.OutputContext, write: SliceWrite, spec: TableSpec) -> SliceWrite:
         """Lets through what satisfies the table's model; called before anything is written.

@@ -219,6 +219,10 @@ class Postmaster:
         postmasters = [number for number, role in roles.items() if role == "postmaster"]
         return next(iter(postmasters), None), [number for number, role in roles.items() if role == "backend"]
 
+    def is_process(self, number: int) -> bool:
+        """Whether the process is the live postmaster of our data."""
+        return self._role(number) == "postmaster"
+
     def _role(self, number: int) -> str:
         """What a process is to our data: "postmaster", "backend", or "" (nothing, or not alive)."""
         process = Path("/proc") / str(number)

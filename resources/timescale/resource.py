@@ -101,7 +101,7 @@ class TimescaleResource(dg.ConfigurableResource["TimescaleResource"]):
         if not self.state_dir:
             raise ConfigurationError("neither a database URL nor a folder for the embedded PostgreSQL is set")
         embedded = server.hold(Path(self.state_dir))
-        server.ensure_databases(embedded, (self.database,))
+        embedded.ensure_database(self.database)
         return plain_url(embedded.url(self.database))
 
 

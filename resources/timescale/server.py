@@ -34,6 +34,8 @@ class EmbeddedServer:
         self._postmaster = Postmaster(locate(self._base))
         self.is_sole = False
         """Whether nobody else used the server when this reference was taken."""
+        self._number: int | None = None
+        self._has: set[str] = set()
 
     @property
     def data_dir(self) -> Path:
@@ -53,10 +55,22 @@ class EmbeddedServer:
         return self._postmaster.answer() is Answer.YES
 
     def ensure_running(self) -> None:
-        """Start the server again if it died under its users; errors as `lease`."""
+        """Start the server again if it died under its users; errors as `lease`.
+
+        Asked before every connection, so it looks for the process that answered last: to connect takes far longer.
+        """
+        if self._number is not None and self._postmaster.is_process(self._number):
+            return
         if not self.is_running():
             with _exclusive(self._base / "start.lock"):
                 self._postmaster.start()
+        self._number, self._has = self._postmaster.processes()[0], set()
+
+    def ensure_database(self, name: str) -> None:
+        """Create the database if it is missing, once as long as the server runs; errors as `ensure_databases`."""
+        if name not in self._has:
+            ensure_databases(self, (name,))
+            self._has.add(name)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assets_pkg.retention import profile_retention
 from resources.catalog.schema import CatalogedTimescale
 from resources.profiling import profile_store
 from resources.profiling.profile_statements import BEYOND_MOMENTS, TEXT_KEPT
@@ -209,6 +210,22 @@ def test_profiles_written_twice_are_the_same_and_go_when_their_rows_do(database:
     pd.testing.assert_frame_equal(kept[0], found)
     with database.connect() as connection:
         profile_store.keep(connection, SPEC, Window.of_days(DAY, DAY), profiled(database, rows[1:], window).iloc[:0])
+        assert profile_store.days_of(connection, SPEC.qualified) == days[1:]
+
+
+def test_profiles_past_their_retention_go(database: TimescaleResource) -> None:
+    days = [DAY, DAY + timedelta(days=1)]
+    rows = [row(number=1.0), row(number=2.0, stamp=midnight(days[1]) + timedelta(hours=3))]
+    window = Window.of_days(*days)
+    with database.connect() as connection:
+        profile_store.keep(connection, SPEC, window, profiled(database, rows, window))
+    kept = (datetime.now(UTC).date() - days[1]).days
+    result = profile_retention.execute_in_process(
+        resources={"timescale": database},
+        run_config={"ops": {"forget_profiles": {"config": {"keep_days": kept}}}},
+    )
+    assert result.success
+    with database.connect() as connection:
         assert profile_store.days_of(connection, SPEC.qualified) == days[1:]
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from assets_pkg.quality.dimensions import LEDGER_COUNTS, quality_rows, score
 from resources.profiling.measures import MEASURES
-from schemas.quality_dimensions import WEIGHTS, Dimension, Judged
+from schemas.quality_dimensions import DIMENSION_OF, WEIGHTS, Dimension, Judged
+from schemas.rules import Kind
 from schemas.tables import TABLES
 
 DAY = date(2026, 3, 1)
@@ -25,6 +26,7 @@ SOUND = dict.fromkeys(MEASURES, 0) | {
     **{"timely": 100, "timely_of": 100, "twins": 20, "twins_agree": 20},
 }
 ACCOUNT = {"read": 100, "loaded": 100, "duplicate": 0, "quarantined": 0, "filtered": 0}
+VERDICT = {"day": DAY, "kind": "range", "severity": "error", "passed": False, "checked": 100, "failed": 20}
 PROFILE = {"kind": "number", "rows": 100, "nulls": 0, "nans": 0, "infinities": 0}
 
 
@@ -34,6 +36,7 @@ def judged(
     agreements: tuple[tuple[int, int], ...] = ((100, 100), (50, 50)),
     profile: dict[str, Any] | None = None,
     judged: Judged = JUDGED,
+    verdicts: tuple[dict[str, Any], ...] = (),
 ) -> pd.Series:
     """The row of a day that is sound but for what is given."""
     days = [DAY]
@@ -49,11 +52,39 @@ def judged(
             [{"table_name": judged.table, "day": DAY, **ACCOUNT, **(account or {}), "known_at": stamp(KNOWN_AT)}]
         ),
         profiles=pd.DataFrame([{"day": DAY, **PROFILE, **(profile or {})}]),
+        verdicts=pd.DataFrame([VERDICT | one for one in verdicts], columns=list(VERDICT)),
         model=MODEL,
     )
     MODEL.validate(rows)
     (row,) = (one for _, one in rows.iterrows())
     return row
+
+
+@pytest.mark.parametrize(("kind", "dimension"), [(kind, DIMENSION_OF[kind]) for kind in Kind])
+def test_a_broken_rule_lowers_the_dimension_of_its_kind_and_no_other(kind: Kind, dimension: Dimension) -> None:
+    row = judged(verdicts=({"kind": kind.value}, {"kind": kind.value, "failed": 5}, {"failed": 90, "passed": True}))
+    assert shares(row) == {one.value: 80.0 if one is dimension else 100.0 for one in Dimension}
+    assert row["score_pct"] == pytest.approx(100 - 20 * WEIGHTS[dimension])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "validity"),
+    [
+        ({"severity": "warning"}, 80.0),
+        ({"severity": "info"}, 90.0),
+        ({"failed": 0}, 0.0),
+        ({"failed": 5}, 90.0),
+        ({"passed": True}, 90.0),
+    ],
+)
+def test_what_a_measure_and_a_rule_both_find_counts_once(verdict: dict[str, Any], validity: float) -> None:
+    assert judged(counts={"values_valid": 90}, verdicts=(verdict,))["validity_pct"] == pytest.approx(validity)
+
+
+def test_a_rule_that_fails_is_a_measure_where_there_is_none() -> None:
+    silent = {"timely": 0, "timely_of": 0}
+    assert np.isnan(judged(counts=silent)["timeliness_pct"])
+    assert judged(counts=silent, verdicts=({"kind": "freshness", "failed": 40},))["timeliness_pct"] == 60.0
 
 
 def stamp(at: datetime) -> pd.Timestamp:

@@ -242,6 +242,13 @@ def test_a_file_that_is_being_loaded_does_not_hold_up_the_days_it_may_be_about()
     assert [work.days for work in stale_work({"timeseries.sales": {day(3): 1}}, busy, SPECS, TODAY)] == [span(3, 3)]
 
 
+def test_quality_tells_of_a_day_that_is_held_back() -> None:
+    held = {STAGING: {day(3)}}
+    judged = tuple(TABLES[name] for name in (STAGING, "quality.openaq_staging"))
+    (work,) = stale_work({"quality.openaq_staging": {day(3): 1}}, {}, judged, TODAY, held)
+    assert work.days == span(3, 3)
+
+
 def test_a_day_whose_upstream_rules_hold_back_waits_and_the_days_around_it_do_not() -> None:
     marks = {SERIES: dict.fromkeys((day(2), day(3), day(4)), 1)}
     held = {STAGING: {day(3)}}
