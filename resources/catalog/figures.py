@@ -1,8 +1,8 @@
 """Figures of the pipeline's state, for those who watch it from outside.
 
 Labels are bounded: declared tables by name, all others together as `undeclared`; conditions, levels, states, and the
-names of channels and APIs that are configured. Nothing in them is data. No table of rows is scanned, only the catalog
-and the newest days of quality tables are asked.
+names of channels and APIs that are configured. Nothing in them is data. No table of rows is scanned: the catalog and
+the newest days of quality tables are asked, by index, but for the sums over the whole ledger.
 
 Belongs here: what there is to tell, and the figures of ledger, alerts and APIs. Does not belong here: figures of runs,
 quality and features (the modules of these names), Prometheus' format (`assets_pkg/api/metrics.py`), when a
