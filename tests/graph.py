@@ -6,9 +6,9 @@ expectations.
 
 import gzip
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -229,3 +229,18 @@ def truncate(file: Path) -> bytes:
 
 def _digest(rows: pd.DataFrame) -> str:
     return hashlib.sha256(rows.to_csv(index=False, float_format="%.17g").encode()).hexdigest()
+
+
+def blank_lines(files: Iterable[Path], day: date) -> None:
+    """Takes the values out of the lines of an archive's files that are about a UTC day."""
+
+    def blanked(line: str) -> str:
+        cells = line.rstrip("\n").split(",")
+        found = next((cell for cell in cells if cell.strip('"')[:4] == f"{day:%Y}" and "T" in cell), None)
+        if found is None:
+            return line
+        end = datetime.fromisoformat(found.strip('"')).astimezone(UTC) - timedelta(microseconds=1)
+        return ",".join([*cells[:-1], '""']) + "\n" if end.date() == day else line
+
+    for file in files:
+        write_lines(file, [blanked(line) for line in read_lines(file)])

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -22,7 +22,7 @@ from schemas.table_spec import TableSpec
 from schemas.tables import AIR_QUALITY, OPENAQ_MEASUREMENTS
 from schemas.window import Window
 from tests.file_graph import FileGraph
-from tests.graph import GUADALAJARA, Graph, checks_of, read_lines, write_lines
+from tests.graph import GUADALAJARA, Graph, blank_lines, checks_of
 from tests.written_sales import loaded, sale, written
 
 STAGING, SERIES = OPENAQ_MEASUREMENTS.qualified, AIR_QUALITY.qualified
@@ -224,18 +224,8 @@ def stale(graph: Graph, spec: TableSpec) -> set[date]:
 
 def blank_values(graph: Graph, day: date) -> None:
     """Takes the values out of the archive's lines about a UTC day."""
-
-    def blanked(line: str) -> str:
-        cells = line.rstrip("\n").split(",")
-        found = next((cell for cell in cells if cell.strip('"')[:4] == "2025" and "T" in cell), None)
-        if found is None:
-            return line
-        end = datetime.fromisoformat(found.strip('"')).astimezone(UTC) - timedelta(microseconds=1)
-        return ",".join([*cells[:-1], '""']) + "\n" if end.date() == day else line
-
-    for local_day in (day - timedelta(days=1), day, day + timedelta(days=1)):
-        file = graph.file(GUADALAJARA.id, local_day)
-        write_lines(file, [blanked(line) for line in read_lines(file)])
+    about = (day - timedelta(days=1), day, day + timedelta(days=1))
+    blank_lines([graph.file(GUADALAJARA.id, local_day) for local_day in about], day)
 
 
 def seen(graph: Graph, spec: TableSpec) -> dict[date, int]:
