@@ -32,6 +32,7 @@ from resources.timescale.tables import ensure
 from schemas.base import TableModel, Text, UtcTimestamp
 from schemas.catalog import LEDGER as LEDGER_TABLE
 from schemas.catalog_alerts import ALERT_DELIVERIES, ALERTS, API_ANSWERS, EVENT_POSITIONS, RUN_FAILURES
+from schemas.catalog_budget import CIRCUITS
 from schemas.table_spec import TableSpec
 from schemas.tables import AIR_QUALITY_REPORT, FEATURE_PARITY, TABLES
 from tests.alert_receivers import HttpReceiver, SmtpReceiver, receivers
@@ -535,6 +536,11 @@ def plant_everything(timescale: CatalogedTimescale, clock: Clock, monkeypatch: p
         connection.execute(
             sa.insert(API_ANSWERS).values(
                 api="openaq", hour=clock.now.replace(minute=0), answers=2, total_s=70, slowest_s=61
+            )
+        )
+        connection.execute(
+            sa.insert(CIRCUITS).values(
+                name="online_store", state="open", failures=5, opened_at=clock.now - timedelta(minutes=6)
             )
         )
     write(timescale, AIR_QUALITY_REPORT, report_rows(2, first=day, score_pct=[95.0, 42.0]))
