@@ -606,6 +606,7 @@ def test_an_alert_of_every_kind_arrives_once_on_every_kind_of_channel(
     monkeypatch.setattr("apprise.plugins.slack.NotifySlack.request_rate_per_sec", 0)
     monkeypatch.setattr("apprise.plugins.pagerduty.NotifyPagerDuty.request_rate_per_sec", 0)
     monkeypatch.setattr("resources.alerts.delivery.MOST_SINGLE", 100)
+    monkeypatch.setattr("resources.alerts.delivery.MOST_MESSAGES", 100)
     urls = f"slack={http.slack} mail={smtp.address} pager={http.pagerduty} hook={http.webhook}"
     alerts = alerts_on(timescale, urls)
     plant_everything(timescale, clock, monkeypatch)
