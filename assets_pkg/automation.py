@@ -87,10 +87,9 @@ def build_schedule(cron: str, lag: timedelta) -> dg.ScheduleDefinition:
     )
     def openaq_schedule(context: dg.ScheduleEvaluationContext, openaq: OpenAQResource) -> dg.RunRequest | dg.SkipReason:
         try:
-            if told := openaq.left_alone():
-                return dg.SkipReason(f"nothing is asked for: {told}; the sensor asks for these days afterwards")
+            openaq.try_again()
         except TransientError as error:
-            return dg.SkipReason(f"the catalog does not answer: {error}")
+            return dg.SkipReason(f"nothing is asked for: {error}; the sensor asks for what is new afterwards")
         now = context.scheduled_execution_time
         newest = now.date() - lag
         days = [newest - ONE_DAY, newest]

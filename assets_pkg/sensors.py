@@ -15,7 +15,7 @@ from assets_pkg.planning import Work, affordable, fetch_work, stale_work
 from assets_pkg.runs import asset_key, busy_ranges, due, places, request, under_way
 from resources.catalog.resource import CatalogResource
 from resources.catalog.sources import Owed
-from resources.errors import TransientError
+from resources.errors import CircuitOpen, TransientError
 from resources.openaq.resource import ARCHIVE_DELAY, OpenAQResource
 from schemas.tables import OPENAQ_MEASUREMENTS, TABLES
 from schemas.window import ONE_DAY, Window, midnight
@@ -55,12 +55,13 @@ def build_news_sensor(look_back: timedelta) -> dg.SensorDefinition:
         first = _first_day(context.cursor, usual)
         runs = under_way(context.instance)
         try:
-            if told := openaq.left_alone():
-                return dg.SkipReason(f"nothing is asked for: {told}; what is new until then is found afterwards")
+            openaq.try_again()
             ids = openaq.location_ids()
             owed = [one for one in catalog.owed(OPENAQ_MEASUREMENTS) if int(one.unit) in ids]
             news = _news(_Question(openaq, catalog, ids, now, first), owed)
             budget = openaq.calls_left()
+        except CircuitOpen as error:
+            return dg.SkipReason(f"nothing is asked for: {error}; what is new until then is found afterwards")
         except TransientError as error:
             return dg.SkipReason(f"OpenAQ was not asked or did not answer: {error}")
         busy = busy_ranges(runs, JOB_TABLES).get(OPENAQ_MEASUREMENTS.qualified, ())

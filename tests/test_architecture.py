@@ -303,6 +303,7 @@ def test_jobs_sensors_and_the_schedule_have_the_names_engineers_look_for(definit
         "dirty_days",
         "landing_files",
         "feature_serving",
+        "source_recovery",
         "alerts",
         "finished_runs",
     }

@@ -4,6 +4,7 @@ Belongs here: configuration, and the questions both modes answer. Does not belon
 (`archive.py`), what is done with the rows.
 """
 
+import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +17,15 @@ from pydantic import Field, SecretStr
 from resources.catalog.api_answers import AnswerTimes
 from resources.circuit.breaker import DEFAULT_POLICY, CircuitBreaker, CircuitPolicy
 from resources.circuit.shared import SharedCircuitStore
-from resources.errors import ConfigurationError, CredentialsRejected, TidemarkError
+from resources.errors import (
+    CircuitOpen,
+    ConfigurationError,
+    CredentialsRejected,
+    RateLimited,
+    SourceUnavailable,
+    TerminalError,
+    TidemarkError,
+)
 from resources.openaq.api import AT_ONCE, ApiMode
 from resources.openaq.archive import ArchiveMode, Known
 from resources.openaq.archive_layout import utc_days_of
@@ -97,13 +106,20 @@ class OpenAQResource(dg.ConfigurableResource):
         """
         return self._mode.locations([location_id])[0]
 
-    def left_alone(self) -> str | None:
-        """Why nobody may ask the source now; None: it may be asked.
+    def try_again(self) -> None:
+        """Asks a source that was left alone, once it is time, whether it is back: one small question, so that the many
+        that follow need not all wait for it. Nothing is asked of one that is well.
 
         Raises:
-            DatabaseUnavailable: the state of its breaker cannot be read.
+            CircuitOpen: it is left alone.
+            SourceUnavailable, RateLimited, DatabaseUnavailable: it is not back, or nobody can tell.
         """
-        return self._breaker.left_alone()
+        if self._breaker is None or self._breaker.is_closed():
+            return
+        if told := self._breaker.left_alone():
+            raise CircuitOpen(told)
+        with contextlib.suppress(TerminalError):  # an answer
+            self._mode.locations(self.location_ids()[:1])
 
     def fetch(self, window: Window, ids: Sequence[int], known: Known) -> Iterator[Fetched | FetchFailed]:
         """Each location's rows in `(window.start, window.end]`; a location that fails is a `FetchFailed`, a sensor that
@@ -112,6 +128,8 @@ class OpenAQResource(dg.ConfigurableResource):
         Raises:
             CredentialsRejected, ConfigurationError, DatabaseUnavailable: they concern every location.
         """
+        with contextlib.suppress(SourceUnavailable, RateLimited, CircuitOpen):  # each location's failure tells of it
+            self.try_again()
         if self.mode == "api":
             return self._api.fetch(window, ids)
         return self._archive.fetch(window, ids, known=known)
@@ -177,18 +195,22 @@ class OpenAQResource(dg.ConfigurableResource):
 
     @cached_property
     def _archive(self) -> ArchiveMode:
-        is_remote = "://" in self.archive_url and not self.archive_url.startswith("file://")
-        breaker = self._breaker if is_remote else None
-        return ArchiveMode(self.archive_url, RawStore(self.raw_url), breaker=breaker)
+        return ArchiveMode(self.archive_url, RawStore(self.raw_url), breaker=self._breaker)
 
     @cached_property
-    def _breaker(self) -> CircuitBreaker:
-        """The breaker of the mode's dependency."""
-        is_api = self.mode == "api"
-        policy = CircuitPolicy(
-            fail_max=self.circuit_failures * (AT_ONCE if is_api else 1), reset_s=self.circuit_reset_s
-        )
-        return CircuitBreaker("openaq" if is_api else "openaq/archive", policy, self._circuits)
+    def _api_breaker(self) -> CircuitBreaker:
+        policy = CircuitPolicy(fail_max=self.circuit_failures * AT_ONCE, reset_s=self.circuit_reset_s)
+        return CircuitBreaker("openaq", policy, self._circuits)
+
+    @cached_property
+    def _breaker(self) -> CircuitBreaker | None:
+        """The breaker of the mode's dependency; a folder is none."""
+        if self.mode == "api":
+            return self._api_breaker
+        if "://" not in self.archive_url or self.archive_url.startswith("file://"):
+            return None
+        policy = CircuitPolicy(fail_max=self.circuit_failures, reset_s=self.circuit_reset_s)
+        return CircuitBreaker("openaq/archive", policy, self._circuits)
 
     @cached_property
     def _circuits(self) -> SharedCircuitStore:
@@ -202,7 +224,7 @@ class OpenAQResource(dg.ConfigurableResource):
             self.api_url,
             SecretStr(self.api_key),
             budget=self._budget,
-            breaker=self._breaker,
+            breaker=self._api_breaker,
             heard=AnswerTimes(engine_of(self.timescale.url()), "openaq"),
         )
         return ApiMode(client, RawStore(self.raw_url), self._circuits)

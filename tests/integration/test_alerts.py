@@ -31,6 +31,7 @@ from resources.timescale.resource import engine_of
 from resources.timescale.tables import ensure
 from schemas.catalog import LEDGER as LEDGER_TABLE
 from schemas.catalog_alerts import ALERT_DELIVERIES, ALERTS, API_ANSWERS, EVENT_POSITIONS, RUN_FAILURES
+from schemas.catalog_budget import CIRCUITS
 from schemas.table_spec import TableSpec
 from schemas.tables import AIR_QUALITY_ANOMALIES, AIR_QUALITY_REPORT, FEATURE_DRIFT, FEATURE_PARITY
 from tests.alert_receivers import HttpReceiver, SmtpReceiver, receivers
@@ -531,6 +532,11 @@ def plant_everything(timescale: CatalogedTimescale, clock: Clock) -> None:
                 api="openaq", hour=clock.now.replace(minute=0), answers=2, total_s=70, slowest_s=61
             )
         )
+        connection.execute(
+            sa.insert(CIRCUITS).values(
+                name="online_store", state="open", failures=5, opened_at=clock.now - timedelta(minutes=6)
+            )
+        )
     write(timescale, AIR_QUALITY_REPORT, report_rows(2, first=day, score_pct=[95.0, 42.0]))
     write(timescale, FEATURE_PARITY, rows_of(FEATURE_PARITY, 1).assign(day=day, is_equal=False, keys_missing=4))
     write(timescale, AIR_QUALITY_ANOMALIES, anomaly_rows(2, day=day, is_expected=[True, False]))
@@ -635,6 +641,7 @@ def test_an_alert_of_every_kind_arrives_once_on_every_kind_of_channel(
     monkeypatch.setattr("apprise.plugins.slack.NotifySlack.request_rate_per_sec", 0)
     monkeypatch.setattr("apprise.plugins.pagerduty.NotifyPagerDuty.request_rate_per_sec", 0)
     monkeypatch.setattr("resources.alerts.delivery.MOST_SINGLE", 100)
+    monkeypatch.setattr("resources.alerts.delivery.MOST_MESSAGES", 100)
     urls = f"slack={http.slack} mail={smtp.address} pager={http.pagerduty} hook={http.webhook}"
     alerts = alerts_on(timescale, urls)
     plant_everything(timescale, clock)

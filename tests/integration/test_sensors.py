@@ -340,7 +340,9 @@ def test_the_schedule_asks_for_the_newest_two_days_there_can_be_unless_they_are_
     at = datetime(2025, 3, 10, 4, tzinfo=UTC) + ARCHIVE_DELAY
 
     def evaluate() -> Any:
-        with dg.build_schedule_context(instance=graph.instance, scheduled_execution_time=at) as context:
+        with dg.build_schedule_context(
+            instance=graph.instance, resources=graph.resources, scheduled_execution_time=at
+        ) as context:
             return schedule.evaluate_tick(context)
 
     (request,) = evaluate().run_requests
