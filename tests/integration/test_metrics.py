@@ -21,6 +21,7 @@ from resources.catalog.schema import CatalogedTimescale
 from resources.timescale.resource import engine_of
 from schemas.catalog import DIRTY_DAYS, LEDGER
 from schemas.catalog_alerts import ALERTS, RUN_FAILURES
+from schemas.catalog_incidents import INCIDENTS
 from schemas.tables import OPENAQ_MEASUREMENTS, TABLES
 
 Ask = Callable[[dict[str, str]], requests.Response]
@@ -104,10 +105,24 @@ def test_figures_are_what_the_catalog_says(ask: Ask, timescale: CatalogedTimesca
                     identity=f"q/{number}", condition="quality", level="warning", state=state, **seen
                 )
             )
+        long_ago = now - timedelta(days=29)
+        connection.execute(
+            sa.insert(ALERTS).values(
+                identity="d/1", condition="drift", level="warning", state="open", title="", body="", count=1,
+                first_seen_at=long_ago, last_seen_at=now,
+            )
+        )  # fmt: skip
+        noted = {"dataset": "openaq", "entity": {}, "started_at": now, "ended_at": now, "note": "", "created_by": "x"}
+        for is_expected, at in ((True, now), (True, long_ago), (False, now), (False, now)):
+            connection.execute(sa.insert(INCIDENTS).values(is_expected=is_expected, created_at=at, **noted))
     heard = AnswerTimes(engine_of(timescale.url()), "openaq")
     for duration_s in (0.5, 2.5):
         heard(duration_s)
     found = figures(ask)
+    assert found["tidemark_alerts_raised_28d", "quality"] == 3
+    assert ("tidemark_alerts_raised_28d", "drift") not in found
+    assert found["tidemark_incidents_noted_28d", "expected"] == 1
+    assert found["tidemark_incidents_noted_28d", "incident"] == 2
     fates = {key[1]: value for key, value in found.items() if key[0] == "tidemark_ledger_rows" and key[2] == TABLE}
     assert fates == {"read": 15, "loaded": 10, "duplicate": 1, "quarantined": 2, "filtered": 1}
     assert found["tidemark_ledger_rows", "read", "undeclared"] == 50
