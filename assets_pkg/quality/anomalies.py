@@ -132,7 +132,7 @@ def _worst(
     kind: Kind, judged: Judged, times: float, grid: Grid, series: int, tested: int, start: int, stop: int
 ) -> Found:
     """A run of odd values, told by its worst step."""
-    step = start + int(np.argmax(np.abs(judged.score[series, start:stop])))
+    step = start + int(np.nanargmax(np.abs(judged.score[series, start:stop])))  # a step between may have no value
     z = float(judged.score[series, step])
     return Found(
         kind,

@@ -23,6 +23,7 @@ from resources.circuit.board import LEVELS, dependencies
 from schemas.catalog import DIRTY_DAYS, LEDGER
 from schemas.catalog_alerts import ALERT_DELIVERIES, ALERTS, RUN_FAILURES
 from schemas.catalog_budget import CIRCUITS
+from schemas.catalog_incidents import INCIDENTS
 from schemas.freshness import fresh
 from schemas.tables import TABLES
 
@@ -55,6 +56,21 @@ def figures(connection: sa.Connection, tables: Collection[str], budgets: Budgets
         "Open alerts",
         (ALERTS.c.condition, ALERTS.c.level),
         ALERTS.c.state == "open",
+    )
+    lately_since = sa.func.now() - sa.text("interval '28 days'")
+    yield _counts(
+        connection,
+        "tidemark_alerts_raised_28d",
+        "Alerts that were raised in the last 28 days",
+        (ALERTS.c.condition,),
+        ALERTS.c.first_seen_at >= lately_since,
+    )
+    yield _counts(
+        connection,
+        "tidemark_incidents_noted_28d",
+        "What people said of odd series in the last 28 days: expected is a false alarm, incident was one",
+        (sa.case((INCIDENTS.c.is_expected, "expected"), else_="incident").label("verdict"),),
+        INCIDENTS.c.created_at >= lately_since,
     )
     of_deliveries = (ALERT_DELIVERIES.c.channel, ALERT_DELIVERIES.c.state)
     yield _counts(

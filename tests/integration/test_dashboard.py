@@ -40,9 +40,6 @@ GROUPED = re.compile(r"\b(?:by|without|ignoring|on) \(?\(?([\w, ]+)\)")
 PROCESS = {"process_resident_memory_bytes": {"job"}, "process_cpu_seconds_total": {"job"}}
 """What the process tells of itself; `job` is Prometheus' own label."""
 
-OF_BREAKERS = {"tidemark_circuit_state": {"dependency"}}
-"""Told by the breakers' own part."""
-
 
 @pytest.fixture(scope="module")
 def timescale(module_postgres_url: str) -> CatalogedTimescale:
@@ -74,7 +71,7 @@ def labels_of(timescale: CatalogedTimescale) -> dict[str, set[str]]:
     with timescale.connect() as connection:
         found = figures(connection, TABLES, budgets_of(Settings(_env_file=None)))
         told = {figure.name: set(figure.labels) for figure in found}
-    return OF_BREAKERS | PROCESS | {"tidemark_scrape_seconds": set()} | told
+    return PROCESS | {"tidemark_scrape_seconds": set()} | told
 
 
 @pytest.mark.parametrize(("title", "target"), QUERIES, ids=[f"{t} {q['refId']}" for t, q in QUERIES])

@@ -34,6 +34,7 @@ from schemas.catalog_features import FEATURE_PENDING
 from schemas.catalog_files import FILE_METADATA
 from schemas.catalog_profiles import COLUMN_PROFILES
 from schemas.catalog_rules import RULE_RESULTS
+from schemas.catalog_incidents import INCIDENTS
 from schemas.table_spec import TableSpec
 from schemas.tables import (
     AIR_QUALITY_ANOMALIES,
@@ -100,7 +101,7 @@ def test_an_empty_catalog_has_figures_of_every_declared_table(ask: Ask) -> None:
     found = figures(ask)
     tables = {labels[0] for name, *labels in found if name == "tidemark_consecutive_failures"}
     assert tables == set(TABLES)
-    declared = ("process_", "tidemark_scrape_", "tidemark_features", "tidemark_api_budget_limit")
+    declared = ("process_", "tidemark_scrape_", "tidemark_features", "tidemark_api_budget_limit", "tidemark_freshness_limit")
     assert {value for (name, *_), value in found.items() if not name.startswith(declared)} == {0.0}
     assert found["process_resident_memory_bytes",] > 0
     assert found["tidemark_api_budget_limit", "openaq", "3600s"] == 2000
@@ -131,10 +132,24 @@ def test_figures_are_what_the_catalog_says(ask: Ask, timescale: CatalogedTimesca
                     identity=f"q/{number}", condition="quality", level="warning", state=state, **seen
                 )
             )
+        long_ago = now - timedelta(days=29)
+        connection.execute(
+            sa.insert(ALERTS).values(
+                identity="d/1", condition="drift", level="warning", state="open", title="", body="", count=1,
+                first_seen_at=long_ago, last_seen_at=now,
+            )
+        )  # fmt: skip
+        noted = {"dataset": "openaq", "entity": {}, "started_at": now, "ended_at": now, "note": "", "created_by": "x"}
+        for is_expected, at in ((True, now), (True, long_ago), (False, now), (False, now)):
+            connection.execute(sa.insert(INCIDENTS).values(is_expected=is_expected, created_at=at, **noted))
     heard = AnswerTimes(engine_of(timescale.url()), "openaq")
     for duration_s in (0.5, 2.5):
         heard(duration_s)
     found = figures(ask)
+    assert found["tidemark_alerts_raised_28d", "quality"] == 3
+    assert ("tidemark_alerts_raised_28d", "drift") not in found
+    assert found["tidemark_incidents_noted_28d", "expected"] == 1
+    assert found["tidemark_incidents_noted_28d", "incident"] == 2
     fates = {key[1]: value for key, value in found.items() if key[0] == "tidemark_ledger_rows" and key[2] == TABLE}
     assert fates == {"read": 15, "loaded": 10, "duplicate": 1, "quarantined": 2, "filtered": 1}
     assert found["tidemark_ledger_rows", "read", "undeclared"] == 50

@@ -91,6 +91,27 @@ def test_a_level_that_jumps_and_stays_is_told_once_it_has_lasted(calm: pd.DataFr
     assert (shifts["value"] / shifts["baseline"]).to_list() == pytest.approx([factor] * len(shifts), rel=0.35)
 
 
+def test_of_odd_hours_with_a_hole_between_the_worst_that_has_a_value_is_told(calm: pd.DataFrame) -> None:
+    rows = changed(calm, lambda values: values * 12, hour(2, 13), hour(2, 15), sensors_id=11)
+    found = found_in(changed(rows, float("nan"), hour(2, 14), hour(2, 14), sensors_id=11))
+    (point,) = found[found["kind"] == "point"].to_dict("records")
+    assert point["steps"] == 3 and point["score"] > 1 and point["value"] > 0
+
+
+def test_a_shift_that_weather_hides_is_told_against_the_other_metrics_of_the_place() -> None:
+    rows = quiet(2, parameters=("pm25", "pm10", "no2", "so2", "co"))
+    weather = np.random.default_rng(1).normal(size=len(rows["datetime_utc"].unique()) // 96 + 1).repeat(96)
+    place = rows["datetime_utc"].rank(method="dense").astype(int).to_numpy() - 1
+    rows["value"] *= np.exp(0.8 * weather[place])
+    assert not (found_in(rows)["kind"] == "level_shift").any()
+    found = found_in(changed(rows, lambda values: values * 2, hour(1, 0), JUDGED.end, sensors_id=11))
+    shifts = found[found["kind"] == "level_shift"]
+    assert {json.loads(entity)["sensors_id"] for entity in shifts["entity"]} == {11}
+    alone = rows[rows["sensors_id"] == 11]
+    found = found_in(changed(alone, lambda values: values * 2, hour(1, 0), JUDGED.end, sensors_id=11))
+    assert not (found["kind"] == "level_shift").any()
+
+
 def test_an_episode_that_comes_and_goes_is_no_shift(calm: pd.DataFrame) -> None:
     def swelling(values: "pd.Series[float]") -> Any:
         return values * np.exp(1.4 * np.sin(np.pi * np.arange(len(values)) / len(values)))
