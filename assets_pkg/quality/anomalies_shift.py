@@ -107,12 +107,12 @@ def _threshold(before: Floats, lasts: int) -> Floats:
 
 def _shift(blocks: Floats, threshold: float, lasts: int, old: int) -> tuple[int, float] | None:
     """The block a shift began with and the distance of the levels; None if there is none, or it is too new or old."""
-    import ruptures
-
     there = np.flatnonzero(~np.isnan(blocks))
     x = blocks[there]
     if len(x) < LEAST_BLOCKS + lasts:
         return None
+    import ruptures  # takes a second
+
     split = ruptures.KernelCPD(kernel="linear", min_size=min(lasts, len(x) // 2)).fit(x[:, None]).predict(n_bkps=1)[0]
     since = len(blocks) - there[split]
     before, after = float(np.median(x[:split])), float(np.median(x[split:]))
