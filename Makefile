@@ -32,8 +32,9 @@ up: $(STAMP) ## database, Dagster's UI and daemon; Ctrl-C stops them
 down: $(STAMP) ## stop what `make demo` left running
 	@$(BIN)/tidemark down --demo
 
+# The tests start hundreds of processes: each would compile all modules anew where Python may not keep what it compiled.
 test: $(STAMP) ## unit and integration tests
-	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -31,12 +31,12 @@ KNOWN_AT = datetime(2025, 6, 1, tzinfo=UTC)
 
 def rows_of(spec: TableSpec, count: int) -> pd.DataFrame:
     """`count` rows of any table, told apart by whole numbers, texts and instants in their keys."""
-    columns = {name: _column(spec, name, count) for name in spec.columns}
-    return pd.DataFrame({name: pd.Series(v, dtype=dtypes_of(spec.model)[name]) for name, v in columns.items()})
+    dtypes, columns = dtypes_of(spec.model), spec.model.to_schema().columns
+    values = {name: _values(name, dtypes[name], columns[name].checks, count) for name in spec.columns}
+    return pd.DataFrame({name: pd.Series(given, dtype=dtypes[name]) for name, given in values.items()})
 
 
-def _column(spec: TableSpec, name: str, count: int) -> list[Any]:
-    dtype, checks = dtypes_of(spec.model)[name], spec.model.to_schema().columns[name].checks
+def _values(name: str, dtype: Any, checks: Sequence[Any], count: int) -> list[Any]:
     if among := [check.statistics["allowed_values"] for check in checks if check.name == "isin"]:
         return [sorted(among[0])[0]] * count
     if isinstance(dtype, pd.DatetimeTZDtype):
@@ -155,10 +155,4 @@ def _stamps(given: Any, first: datetime, step: timedelta, count: int) -> list[da
 
 
 def _frame(model: type[TableModel], count: int, columns: dict[str, Any]) -> pd.DataFrame:
-    index = range(count)
-    absent = {
-        name: pd.Series(None, index=index, dtype=dtypes_of(model)[name])
-        for name, column in model.to_schema().columns.items()
-        if column.nullable and name not in columns
-    }
-    return conform(pd.DataFrame(columns | absent, index=index), model)
+    return conform(pd.DataFrame(columns, index=range(count)), model)

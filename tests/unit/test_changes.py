@@ -46,6 +46,7 @@ RECEIVED = TableSpec(
 )
 KEYED = replace(RECEIVED, name="keyed", key=("unit", "t"), natural_key=(), closed="left")
 SPECS = [RECEIVED, KEYED]
+UNSERVED = replace(AIR_QUALITY_HOURLY, served=None)
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
 
 contents = st.tuples(
@@ -213,12 +214,13 @@ def test_what_was_touched_and_what_was_there_before_is_told_of_served_tables(dat
         }
         return feature_rows(len(rows), **columns)
 
-    _, changes = settle(frame(before), frame(after), AIR_QUALITY_HOURLY)
+    old, new = frame(before), frame(after)
+    _, changes = settle(old, new, AIR_QUALITY_HOURLY)
     differ = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     newest = {number: max(hour for one, hour in differ if one == number) for number in {one for one, _ in differ}}
     touched = dict(zip(changes.touched["location_id"], changes.touched["datetime_utc"], strict=True))
     assert touched == {number: FIRST_HOUR + timedelta(hours=hour) for number, hour in newest.items()}
     gone = zip(changes.superseded["location_id"], changes.superseded["datetime_utc"], strict=True)
     assert {(number, (at - FIRST_HOUR) // timedelta(hours=1)) for number, at in gone} == differ & before.keys()
-    _, unserved = settle(frame(before), frame(after), replace(AIR_QUALITY_HOURLY, served=None))
+    _, unserved = settle(old, new, UNSERVED)
     assert unserved.touched.empty

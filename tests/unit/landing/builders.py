@@ -31,7 +31,7 @@ def text_table(
         **{f"c{number}": pa.array(cells, pa.string()) for number, cells in enumerate(columns)},
     }
     with tempfile.TemporaryDirectory() as folder:
-        connection = open_database(Path(folder), Limits())
+        connection = open_database(Path(folder), Limits(), file_bytes=0)  # in memory, as a small file's
         connection.register("given", pa.table(arrays))
         connection.execute(f"CREATE TABLE {ROWS} AS SELECT * FROM given").fetchall()  # noqa: S608 - ours
         connection.unregister("given")
