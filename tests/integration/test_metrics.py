@@ -32,9 +32,9 @@ from schemas.catalog_budget import API_REQUESTS
 from schemas.catalog_datasets import PIPELINE_RUNS
 from schemas.catalog_features import FEATURE_PENDING
 from schemas.catalog_files import FILE_METADATA
+from schemas.catalog_incidents import INCIDENTS
 from schemas.catalog_profiles import COLUMN_PROFILES
 from schemas.catalog_rules import RULE_RESULTS
-from schemas.catalog_incidents import INCIDENTS
 from schemas.table_spec import TableSpec
 from schemas.tables import (
     AIR_QUALITY_ANOMALIES,
@@ -101,7 +101,13 @@ def test_an_empty_catalog_has_figures_of_every_declared_table(ask: Ask) -> None:
     found = figures(ask)
     tables = {labels[0] for name, *labels in found if name == "tidemark_consecutive_failures"}
     assert tables == set(TABLES)
-    declared = ("process_", "tidemark_scrape_", "tidemark_features", "tidemark_api_budget_limit", "tidemark_freshness_limit")
+    declared = (
+        "process_",
+        "tidemark_scrape_",
+        "tidemark_features",
+        "tidemark_api_budget_limit",
+        "tidemark_freshness_limit",
+    )
     assert {value for (name, *_), value in found.items() if not name.startswith(declared)} == {0.0}
     assert found["process_resident_memory_bytes",] > 0
     assert found["tidemark_api_budget_limit", "openaq", "3600s"] == 2000
