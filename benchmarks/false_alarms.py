@@ -9,10 +9,10 @@ and at 06:30 of the day after alerts are looked for, kept and sent to a channel 
 the same functions are called in the order of its assets and its alert sensor. Anomalies are computed a week at a time,
 which gives a day the same rows. Feature drift, APIs and silent sensors are not part of it.
 
-An alert is true if something planted at its place was going on when it was raised, or had begun at most `AFTERMATH`
-before; of an alert without a place (failed runs, scores), if anything of its kind was. An incident is told if one of
-these was raised from its first day on; it is counted as `open` if an alert of its place was open already. `--sound`
-plants nothing, so that whatever is told is a false alarm. Prints Markdown tables.
+An alert is true if something planted at its place was going on when it was raised, or had ended at most `AFTERMATH`
+before (a shift: `SHIFT_AFTERMATH`); of a failed run, if one was planted. An incident is told if such an alert was
+raised from its first day on; it is `open already` if none was because an alert of its place was open. `--sound` plants
+nothing, so that whatever is told is a false alarm. Prints Markdown tables.
 """
 
 import argparse
@@ -60,8 +60,11 @@ from schemas.tables import (
 from schemas.window import ONE_DAY, Window, midnight
 
 FIRST_DAY = date(2024, 1, 1)
-AFTERMATH = timedelta(days=8)
-"""A shift is told for a week, a gap ends with the first value after it."""
+AFTERMATH = timedelta(days=2)
+"""A gap ends with the first value after it, and an instrument that comes back is odd once more. Short, so that most
+days of a place are explained by nothing."""
+SHIFT_AFTERMATH = timedelta(days=8)
+"""A shift back is a shift, and is told for a week."""
 APART_D = 9
 LOOKED_AT = timedelta(hours=6, minutes=30)
 """After the end of a day: its scores are settled then."""
@@ -87,7 +90,8 @@ class Planted:
 
     def explains(self, day: date) -> bool:
         """Whether an alert raised on the day may be about it."""
-        return self.first.date() <= day and midnight(day) <= self.last + AFTERMATH
+        aftermath = SHIFT_AFTERMATH if self.kind == "level_shift" else AFTERMATH
+        return self.first.date() <= day and midnight(day) <= self.last + aftermath
 
 
 @dataclass
@@ -101,13 +105,15 @@ class Told:
         return Outcome(Arrival.ARRIVED)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Raised:
     """An alert, the day it was raised for, and the places it may be about; None: a run."""
 
     identity: str
     day: date
     places: frozenset[int] | None
+    ended: date = date.max
+    """Day it was found to be well again."""
 
 
 def main() -> None:
@@ -249,8 +255,11 @@ def passed(
         event, news = event + 10, failed(day, event, planted)
         alerts.take_in(lambda _, __, news=news: news)  # type: ignore[misc]
         now = window.end + LOOKED_AT
-        for identity in alerts.look([], set(), PARENTS, now).raised:
-            raised.append(Raised(identity, day, about(identity, low[day])))
+        looked = alerts.look([], set(), PARENTS, now)
+        for alert in raised:
+            if alert.identity in looked.resolved and alert.ended == date.max:
+                alert.ended = day
+        raised += [Raised(identity, day, about(identity, low[day])) for identity in looked.raised]
         alerts.deliver(until=now + ONE_DAY, sender=told, clock=lambda now=now: now)  # type: ignore[misc]
     return raised, told, low
 
@@ -316,14 +325,16 @@ def report(
     hits = {one: [alert for alert in raised if is_about(alert, one)] for one in planted}
     print(f"\n{sensors} sensors, {weeks:.1f} weeks, {len(planted)} incidents, {told.messages} messages\n")
     if planted:
-        print("| planted | told | of | recall | median delay, days |")
-        print("|---|---:|---:|---:|---:|")
+        print("| planted | told | of | recall | open already | median delay, days |")
+        print("|---|---:|---:|---:|---:|---:|")
         for kind in [*LENGTH_H, *OF_RUNS]:
             every = [one for one in planted if one.kind == kind]
             delays = [(hits[one][0].day - one.first.date()).days for one in every if hits[one]]
             if every:
+                hidden = sum(not hits[one] and any(was_open(alert, one) for alert in raised) for one in every)
                 delay = f"{median(delays):g}" if delays else "n/a"
-                print(f"| {kind} | {len(delays)} | {len(every)} | {len(delays) / len(every):.2f} | {delay} |")
+                recall = len(delays) / len(every)
+                print(f"| {kind} | {len(delays)} | {len(every)} | {recall:.2f} | {hidden} | {delay} |")
     print("\n| condition | raised | true | false | false per week |")
     print("|---|---:|---:|---:|---:|")
     false = [alert for alert in raised if not any(is_about(alert, one) for one in planted)]
@@ -341,6 +352,12 @@ def is_about(alert: Raised, one: Planted) -> bool:
     if (alert.places is None) != (one.location_id is None) or not one.explains(alert.day):
         return False
     return alert.places is None or one.location_id in alert.places
+
+
+def was_open(alert: Raised, one: Planted) -> bool:
+    """Whether the alert was raised at the incident's place before it and still open on its first day."""
+    is_here = one.location_id is not None and alert.places is not None and one.location_id in alert.places
+    return is_here and alert.day < one.first.date() < alert.ended
 
 
 if __name__ == "__main__":
