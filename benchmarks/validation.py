@@ -9,8 +9,8 @@ timed. It sees the first `--slow-rows` rows only, since the time it takes grows 
 
 Great Expectations is run by an interpreter that has it (`benchmarks/expectations.py`) on the same rows: by its pandas
 engine, and by its SQL engine on a PostgreSQL that holds them, where reading them is part of what it does; once with the
-number of failing rows (BASIC), once with every failing row named (COMPLETE), which is what is kept here. Of the SQL
-engine, which does not get to the end of many rows, the first `--slow-rows` are judged.
+number of failing rows (BASIC), once with every failing row named (COMPLETE), which is what is kept here. The SQL engine
+judges the first `--slow-rows`.
 
 All ways have to find the same failing rows on the rows they see. Seconds are medians over the rounds, ways in this
 process taking turns; making and loading the rows is not timed. Memory is what a way holds at its peak beyond its input,

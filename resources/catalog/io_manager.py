@@ -5,7 +5,7 @@ Belongs here: what happens in the same transaction as a slice. Does not belong h
 """
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
@@ -121,6 +121,7 @@ class LedgerIOManager(TimescaleIOManager):
         if not (spared := sorted(alone.intersection(day for window in windows for day in window.days()))):
             return [write]
         context.log.warning(f"{spec.qualified}: {', '.join(map(str, spared))} not written: held back upstream")
+        _tell_not_written(context, spared)
         parts = (part for window in windows for part in held_upstream.stretches(window, spared))
         return [_within(write, part, spec) for part in parts]
 
@@ -209,6 +210,14 @@ class _Seen:
 _SEEN: dict[tuple[str, str], _Seen] = {}
 """By run and step. Of the process and not of an IO manager: an input is loaded by the one that wrote it, the output is
 written by the step's own, and the two may be different ones."""
+
+
+def _tell_not_written(context: dg.OutputContext, days: Collection[date]) -> None:
+    """Dagster takes every partition of the run for materialized: these say that they are as they were."""
+    keys = set(context.asset_partition_keys) if context.has_asset_partitions else set()
+    for key in sorted(keys.intersection(day.isoformat() for day in days)):
+        told = "not written: rules hold the day back upstream; it is computed when their verdict turns"
+        context.step_context.add_asset_metadata({"held_back": told}, partition_key=key)
 
 
 def _within(write: SliceWrite, window: Window, spec: TableSpec) -> SliceWrite:

@@ -7,20 +7,29 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 import requests
 
 from assets_pkg import cli
-from assets_pkg.dagster_client import DagsterClient
+from assets_pkg.dagster_client import DagsterClient, RunState
 from assets_pkg.launcher import running_stack
 from assets_pkg.planning import DayRange
 from resources.openaq.generator.generate import generate
 from resources.openaq.generator.places import DEMO_LOCATIONS
 from resources.wiring import Settings
-from schemas.tables import AIR_QUALITY_REPORT, OPENAQ_TABLES, TABLES
+from schemas.table_spec import TableSpec
+from schemas.tables import (
+    AIR_QUALITY,
+    AIR_QUALITY_HOURLY,
+    AIR_QUALITY_REPORT,
+    OPENAQ_MEASUREMENTS,
+    OPENAQ_TABLES,
+    TABLES,
+)
+from tests.graph import blank_lines
 
 SPAN = DayRange(date(2025, 3, 3), date(2025, 3, 7))
 PLACES = DEMO_LOCATIONS[:2]
@@ -44,6 +53,16 @@ query($key: AssetKeyInput!, $days: [String!]) { assetNodeOrError(assetKey: $key)
   }
 } } }"""
 
+_STATES = """
+{ assetNodes { assetKey { path } assetPartitionStatuses {
+  ... on TimePartitionStatuses { ranges { status startKey endKey } }
+} } }"""
+
+_EVENTS = """
+query($run: ID!) { logsForRun(runId: $run, limit: 1000) { ... on EventConnection { events {
+  ... on MaterializationEvent { assetKey { path } }
+} } } }"""
+
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -66,15 +85,20 @@ def stack_url(open_folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def runs_of_backfill(stack_url: str) -> list[str]:
     """States of the runs of a backfill of all four assets, as the dialog launches it."""
+    return [run.status for run in backfilled(stack_url, tuple(OPENAQ_TABLES.values()), SPAN)]
+
+
+def backfilled(stack_url: str, specs: tuple[TableSpec, ...], span: DayRange) -> list[RunState]:
+    """The runs of a backfill, once it has ended."""
     client = DagsterClient(stack_url)
-    backfill_id = client.launch_backfill(tuple(OPENAQ_TABLES.values()), SPAN)
+    backfill_id = client.launch_backfill(specs, span)
     end = time.monotonic() + 400
     while time.monotonic() < end:
         _, runs = client.backfill(backfill_id)
         if runs and all(run.has_ended for run in runs):
-            return [run.status for run in runs]
+            return list(runs)
         time.sleep(1)
-    pytest.fail(f"the backfill of {SPAN} has not ended: {client.backfill(backfill_id)}")
+    pytest.fail(f"the backfill of {span} has not ended: {client.backfill(backfill_id)}")
 
 
 def page(url: str, folder: Path) -> str:
@@ -141,6 +165,42 @@ def test_an_assets_page_shows_its_columns_and_its_table(
     shown = page(f"{stack_url}/assets/timeseries/air_quality", tmp_path)
     for words in ("timeseries.air_quality", "datetime_utc", "END of the hour, UTC", "primary key", "quality flags"):
         assert words in shown
+
+
+def states(stack_url: str, spec: TableSpec) -> dict[str, str]:
+    """What the UI's bar of partitions shows of each of them that is not missing."""
+    answer = requests.post(f"{stack_url}/graphql", json={"query": _STATES}, timeout=60).json()
+    (node,) = (one for one in answer["data"]["assetNodes"] if one["assetKey"]["path"] == [spec.schema, spec.name])
+    return {
+        str(day): part["status"]
+        for part in node["assetPartitionStatuses"]["ranges"]
+        for day in DayRange(date.fromisoformat(part["startKey"]), date.fromisoformat(part["endKey"])).days()
+    }
+
+
+def written_by(stack_url: str, run_id: str) -> set[str]:
+    """Names of the assets that a run materialized."""
+    question = {"query": _EVENTS, "variables": {"run": run_id}}
+    answer = requests.post(f"{stack_url}/graphql", json=question, timeout=60).json()
+    events = answer["data"]["logsForRun"]["events"]
+    return {event["assetKey"]["path"][-1] for event in events if event.get("assetKey")}
+
+
+def test_an_error_stops_what_is_downstream_of_its_partition_and_nothing_else(
+    stack_url: str, runs_of_backfill: list[str], open_folder: Path, tmp_path: Path
+) -> None:
+    day = SPAN.first + timedelta(days=2)  # sensors are at work on the days around the span
+    blank_lines((open_folder / "ui" / "archive").rglob("*.csv.gz"), day)
+    specs = (OPENAQ_MEASUREMENTS, AIR_QUALITY, AIR_QUALITY_HOURLY)
+    (run,) = backfilled(stack_url, specs, DayRange(day, day))
+    assert run.status == "FAILURE"
+    assert written_by(stack_url, run.run_id) == {OPENAQ_MEASUREMENTS.name}, "what was received is kept"
+    assert states(stack_url, OPENAQ_MEASUREMENTS)[str(day)] == "MATERIALIZED"
+    of_series = states(stack_url, AIR_QUALITY)
+    assert [one for one, state in of_series.items() if state == "FAILED"] == [str(day)], of_series
+    assert set(of_series) >= {str(one) for one in SPAN.days()}
+    shown = page(f"{stack_url}/assets/staging/openaq_measurements?view=checks&checkDetail=rules_hold", tmp_path)
+    assert f"held back: {day}" in shown
 
 
 def test_the_command_backfills_through_the_running_stack(
