@@ -222,7 +222,7 @@ def _everybody_sees_it(graph: Graph) -> None:
     console = Console(record=True, width=200)
     with graph.connect() as connection:
         status._circuits(connection, console)
-        named = {one.name: dict(one.samples) for one in figures(connection, TABLES)}
+        named = {one.name: dict(one.samples) for one in figures(connection, TABLES, {})}
         limits = Thresholds(circuit_s=60)
         soon, later = (
             [one.subject for one in look(connection, limits, datetime.now(UTC) + after) if one.condition == DEPENDENCY]

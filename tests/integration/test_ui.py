@@ -39,11 +39,11 @@ CHROMIUM = [
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
+    "--window-size=2400,1600",  # only what is in sight is drawn
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
     "--virtual-time-budget=20000",
-    "--window-size=1500,900",
 ]
 
 _METADATA = """
