@@ -4,6 +4,7 @@ Belongs here: the order of these steps. Does not belong here: the engine (`quali
 (`resources/catalog/`), what Dagster or the command line make of a verdict.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 import pandas as pd
 
 from assets_pkg.quality.validation import Context, ValidationReport, validate
+from assets_pkg.quality.validation_pieces import validate_pieces
 from resources.catalog import judged_rows, rule_results
 from resources.catalog.judged_rows import Stored
 from resources.timescale.resource import TimescaleResource, Transaction
@@ -138,13 +140,9 @@ def _judged(
         (name, key): judged_rows.known_keys(timescale, transaction, name, key, window)
         for name, key in references_of(rules)
     }
-    if sample is None:
-        rows = judged_rows.rows_of(transaction, table, window)
-        parts = {day: rows[_is_on(rows, spec, day)] for day in days} if len(days) > 1 else {days[0]: rows}
-    else:
-        parts = {day: judged_rows.rows_of(transaction, table, Window.of_days(day, day), sample=sample) for day in days}
     verdicts = []
-    for day, part in parts.items():
+    for day, parts in _parts(transaction, table, days, sample):
+        first, *second = itertools.islice(parts, 2)
         context = Context(
             now=now,
             until=midnight(day) + ONE_DAY,
@@ -152,10 +150,28 @@ def _judged(
             known={pair: of_day[day] for pair, of_day in known.items() if day in of_day},
             before=None if before is None else _earlier(before, spec, day),
             time_column=spec.time_column,
-            is_sample=sample is not None and len(part) >= sample,
+            is_sample=sample is not None and len(first) >= sample,
         )
-        verdicts.append((day, validate(part, rules, context)))
+        if second:
+            verdicts.append((day, validate_pieces(itertools.chain([first], second, parts), rules, context)))
+        else:
+            verdicts.append((day, validate(first, rules, context)))
     return verdicts
+
+
+def _parts(
+    transaction: Transaction, table: Stored, days: Sequence[date], sample: int | None
+) -> Iterator[tuple[date, Iterator[pd.DataFrame]]]:
+    """Each day with its rows, at least one frame of them; those of a day that is read alone come piece by piece."""
+    if sample is not None:
+        for day in days:
+            yield day, iter([judged_rows.rows_of(transaction, table, Window.of_days(day, day), sample=sample)])
+    elif len(days) == 1:
+        yield days[0], judged_rows.pieces_of_day(transaction, table, days[0])
+    else:
+        rows = judged_rows.rows_of(transaction, table, Window.of_days(days[0], days[-1]))
+        for day in days:
+            yield day, iter([rows[_is_on(rows, table.spec, day)]])
 
 
 def _before(transaction: Transaction, table: Stored, window: Window, rules: tuple[Rule, ...]) -> pd.DataFrame | None:

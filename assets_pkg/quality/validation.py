@@ -267,9 +267,7 @@ def _result(rule: Rule, checked: int, broken: Sequence[Broken], rows: int, messa
             is_broken[one.positions] = True
     failed = int(is_broken.sum())
     is_too_many = failed * 100 > rule.tolerated_pct * checked
-    told = f"{failed:,} of {checked:,} rows"
-    if rule.tolerated_pct:
-        told += f", tolerated up to {rule.tolerated_pct:g} %"
+    told = told_of(rule, failed, checked)
     return RuleResult(
         rule=rule,
         outcome=Outcome.FAILED if failed and is_too_many else Outcome.PASSED,
@@ -277,6 +275,12 @@ def _result(rule: Rule, checked: int, broken: Sequence[Broken], rows: int, messa
         failed=failed,
         message=f"{told}; {message}" if message else told,
     )
+
+
+def told_of(rule: Rule, failed: int, checked: int) -> str:
+    """How many rows break the rule, in words."""
+    told = f"{failed:,} of {checked:,} rows"
+    return f"{told}, tolerated up to {rule.tolerated_pct:g} %" if rule.tolerated_pct else told
 
 
 def _undecided(rule: Rule, checked: int, message: str) -> RuleResult:

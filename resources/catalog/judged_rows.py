@@ -24,8 +24,9 @@ from schemas.table_spec import TableSpec
 from schemas.tables import TABLES
 from schemas.window import Window
 
-PIECE_ROWS = 2_000_000
-"""Rows of several days that are read together; a day of more is read by itself."""
+PIECE_ROWS = 200_000
+"""Rows of several days that are read together; a day of more is read by itself, piece by piece."""
+PIECE_BYTES = 32 * 1024**2
 PIECE_DAYS = 31
 
 
@@ -81,6 +82,14 @@ def rows_of(transaction: Transaction, table: Stored, window: Window, *, sample: 
         key = sa.func.concat_ws("/", *(sa.cast(known.c[name], sa.Text) for name in table.spec.key))
         query = query.order_by(sa.func.hashtextextended(key, 0)).limit(sample)
     return _frame(transaction.fetch(query.where(_still_counts(table.spec))), table.spec)
+
+
+def pieces_of_day(transaction: Transaction, table: Stored, day: date) -> Iterator[pd.DataFrame]:
+    """The rows of a day in the order of their key, so many together as fit in memory; one frame at least."""
+    whole = TableSlice.of_window(table.spec, Window.of_days(day, day))
+    query = sql.select(TableSlice(whole.spec, whole.parts, table.columns), ordered=table.is_ordered)
+    pieces = transaction.fetch_pieces(query.where(_still_counts(table.spec)), PIECE_ROWS, PIECE_BYTES)
+    return (_frame(piece, table.spec) for piece in pieces)
 
 
 def rows_before(transaction: Transaction, table: Stored, window: Window, columns: Sequence[str]) -> pd.DataFrame:

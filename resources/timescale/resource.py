@@ -45,6 +45,23 @@ class Transaction:
             cursor.execute(text, values or None)
             return cursor.fetch_arrow_table()
 
+    def fetch_pieces(self, statement: sa.Executable, rows: int, most_bytes: int) -> Iterator[pa.Table]:
+        """The rows of a statement, so many together at least or so many bytes, the last fewer; one table at least,
+        which may be empty. Nothing else may be asked meanwhile."""
+        text, values = sql.render(statement)
+        with self._connection.cursor() as cursor:
+            cursor.execute(text, values or None)
+            reader = cursor.fetch_record_batch()
+            batches: list[pa.RecordBatch] = []
+            is_first = True
+            for batch in reader:
+                batches.append(batch)
+                if sum(one.num_rows for one in batches) >= rows or sum(one.nbytes for one in batches) >= most_bytes:
+                    yield pa.Table.from_batches(batches, reader.schema)
+                    batches, is_first = [], False
+            if batches or is_first:
+                yield pa.Table.from_batches(batches, reader.schema)
+
     def copy(self, table: sa.Table, rows: pa.Table | pa.RecordBatchReader) -> None:
         """Appends Arrow rows to a table by COPY; column names and types must be the table's."""
         with self._connection.cursor() as cursor:
