@@ -26,7 +26,7 @@ from schemas.window import Window
 
 PIECE_ROWS = 200_000
 """Rows of several days that are read together; a day of more is read by itself, piece by piece."""
-PIECE_BYTES = 32 * 1024**2
+PIECE_OF_DAY_ROWS = 50_000
 PIECE_DAYS = 31
 
 
@@ -88,7 +88,7 @@ def pieces_of_day(transaction: Transaction, table: Stored, day: date) -> Iterato
     """The rows of a day in the order of their key, so many together as fit in memory; one frame at least."""
     whole = TableSlice.of_window(table.spec, Window.of_days(day, day))
     query = sql.select(TableSlice(whole.spec, whole.parts, table.columns), ordered=table.is_ordered)
-    pieces = transaction.fetch_pieces(query.where(_still_counts(table.spec)), PIECE_ROWS, PIECE_BYTES)
+    pieces = transaction.fetch_pieces(query.where(_still_counts(table.spec)), PIECE_OF_DAY_ROWS)
     return (_frame(piece, table.spec) for piece in pieces)
 
 

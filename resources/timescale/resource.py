@@ -45,22 +45,24 @@ class Transaction:
             cursor.execute(text, values or None)
             return cursor.fetch_arrow_table()
 
-    def fetch_pieces(self, statement: sa.Executable, rows: int, most_bytes: int) -> Iterator[pa.Table]:
-        """The rows of a statement, so many together at least or so many bytes, the last fewer; one table at least,
-        which may be empty. Nothing else may be asked meanwhile."""
+    def fetch_pieces(self, statement: sa.Executable, rows: int) -> Iterator[pa.Table]:
+        """The rows of a statement, so many at a time; one table at least, which may be empty."""
         text, values = sql.render(statement)
         with self._connection.cursor() as cursor:
-            cursor.execute(text, values or None)
-            reader = cursor.fetch_record_batch()
-            batches: list[pa.RecordBatch] = []
-            is_first = True
-            for batch in reader:
-                batches.append(batch)
-                if sum(one.num_rows for one in batches) >= rows or sum(one.nbytes for one in batches) >= most_bytes:
-                    yield pa.Table.from_batches(batches, reader.schema)
-                    batches, is_first = [], False
-            if batches or is_first:
-                yield pa.Table.from_batches(batches, reader.schema)
+            cursor.execute(f"DECLARE pieces NO SCROLL CURSOR FOR {text}", values or None)
+        number = 0
+        while True:
+            with self._connection.cursor() as cursor:
+                cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})  # COPY takes no FETCH
+                cursor.execute(f"FETCH FORWARD {rows:d} FROM pieces")
+                piece = cursor.fetch_arrow_table()
+            if piece.num_rows or not number:
+                yield piece
+            number += 1
+            if piece.num_rows < rows:
+                break
+        with self._connection.cursor() as cursor:
+            cursor.execute("CLOSE pieces")
 
     def copy(self, table: sa.Table, rows: pa.Table | pa.RecordBatchReader) -> None:
         """Appends Arrow rows to a table by COPY; column names and types must be the table's."""

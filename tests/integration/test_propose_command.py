@@ -77,7 +77,7 @@ def test_a_folder_whose_tables_would_have_the_names_of_others_is_refused(
     assert not (tmp_path / "air_quality.py").exists()
 
 
-def test_a_code_location_with_what_is_proposed_has_the_four_assets_of_the_dataset(
+def test_a_code_location_with_what_is_proposed_has_all_assets_of_the_dataset(
     graph_under: Built, postgres_url: str, tmp_path: Path
 ) -> None:
     graph = graph_under()
@@ -97,6 +97,8 @@ def test_a_code_location_with_what_is_proposed_has_the_four_assets_of_the_datase
     run(project, environment, "-m", "assets_pkg.cli", "propose", "weather")
     assert (project / "schemas" / "file_datasets" / "weather.py").is_file()
     tables = {"staging/weather_files", "timeseries/weather", "features/weather_features", "quality/weather_report"}
+    quality = {f"quality/weather_{name}" for name in ("anomalies", "staging", "timeseries", "features_quality")}
+    tables |= quality
     assert assets_in(project, environment) == before | tables
     assert not before & tables
 
