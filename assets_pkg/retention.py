@@ -64,23 +64,20 @@ def profile_retention() -> None:
 
 def build_profile_schedule() -> dg.ScheduleDefinition:
     """Once a day, after that of the files."""
-    return dg.ScheduleDefinition(
-        name="profile_retention_daily",
-        job=profile_retention,
-        cron_schedule="45 3 * * *",
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Lets go of column profiles that are past their retention.",
-    )
+    return _daily(profile_retention, "45 3 * * *", "Lets go of column profiles that are past their retention.")
 
 
 def build_retention_schedule() -> dg.ScheduleDefinition:
     """Once a day, when little else runs."""
+    return _daily(file_retention, "30 3 * * *", "Asks the archive of files to let go of what is past its retention.")
+
+
+def _daily(job: dg.JobDefinition, cron_schedule: str, description: str) -> dg.ScheduleDefinition:
     return dg.ScheduleDefinition(
-        name="file_retention_daily",
-        job=file_retention,
-        cron_schedule="30 3 * * *",
+        name=f"{job.name}_daily",
+        job=job,
+        cron_schedule=cron_schedule,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Asks the archive of files to let go of what is past its retention.",
+        description=description,
     )

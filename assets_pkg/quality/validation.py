@@ -265,9 +265,15 @@ def _result(rule: Rule, checked: int, broken: Sequence[Broken], rows: int, messa
     for one in broken:
         if one.positions is not None:
             is_broken[one.positions] = True
-    failed = int(is_broken.sum())
+    return counted(rule, checked, int(is_broken.sum()), message)
+
+
+def counted(rule: Rule, checked: int, failed: int, message: str = "") -> RuleResult:
+    """The verdict on a rule that so many of the rows asked about break."""
     is_too_many = failed * 100 > rule.tolerated_pct * checked
-    told = told_of(rule, failed, checked)
+    told = f"{failed:,} of {checked:,} rows"
+    if rule.tolerated_pct:
+        told += f", tolerated up to {rule.tolerated_pct:g} %"
     return RuleResult(
         rule=rule,
         outcome=Outcome.FAILED if failed and is_too_many else Outcome.PASSED,
@@ -275,12 +281,6 @@ def _result(rule: Rule, checked: int, broken: Sequence[Broken], rows: int, messa
         failed=failed,
         message=f"{told}; {message}" if message else told,
     )
-
-
-def told_of(rule: Rule, failed: int, checked: int) -> str:
-    """How many rows break the rule, in words."""
-    told = f"{failed:,} of {checked:,} rows"
-    return f"{told}, tolerated up to {rule.tolerated_pct:g} %" if rule.tolerated_pct else told
 
 
 def _undecided(rule: Rule, checked: int, message: str) -> RuleResult:

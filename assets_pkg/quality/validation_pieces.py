@@ -13,7 +13,7 @@ from dataclasses import replace
 import pandas as pd
 
 from assets_pkg.quality.conversion import converted
-from assets_pkg.quality.validation import Context, Outcome, RuleResult, ValidationReport, told_of, validate
+from assets_pkg.quality.validation import Context, Outcome, RuleResult, ValidationReport, counted, validate
 from assets_pkg.quality.violations import no_violations
 from schemas.rules import Contract, Distribution, Freshness, Repeats, Rule, Schema, Uniqueness
 
@@ -82,14 +82,7 @@ def _added_up(rule: Rule, found: Sequence[RuleResult]) -> RuleResult:
     checked, failed = (sum(getattr(one, name) for one in decided) for name in ("checked", "failed"))
     if isinstance(rule, Schema) and not found[0].passed and "columns " in found[0].message:
         return replace(found[0], rule=rule, checked=checked, failed=failed)
-    is_too_many = failed * 100 > rule.tolerated_pct * checked
-    return RuleResult(
-        rule=rule,
-        outcome=Outcome.FAILED if failed and is_too_many else Outcome.PASSED,
-        checked=checked,
-        failed=failed,
-        message=told_of(rule, failed, checked),
-    )
+    return counted(rule, checked, failed)
 
 
 def _of_failed(results: Sequence[RuleResult], told: Sequence[pd.DataFrame]) -> pd.DataFrame:

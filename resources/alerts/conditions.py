@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from resources.alerts.finding import ANOMALIES, API, DEPENDENCY, DRIFT, LEDGER, PARITY, QUALITY, Finding
+from resources.alerts.finding import ANOMALIES, API, DEPENDENCY, DRIFT, LEDGER, MOST_NAMED, PARITY, QUALITY, Finding
 from resources.alerts.level import Level
 from resources.alerts.odd_series import anomalies, drift
 from resources.alerts.thresholds import Thresholds
@@ -23,9 +23,6 @@ from resources.timescale import sql
 from schemas.catalog import LEDGER as LEDGER_TABLE
 from schemas.table_spec import TableSpec
 from schemas.tables import FEATURE_PARITY, TABLES
-
-MOST_NAMED = 5
-"""Days or views that a text names; the count says how many there are."""
 
 Question = Callable[[sa.Connection, Sequence[TableSpec], Thresholds, datetime], Iterator[Finding]]
 

@@ -25,6 +25,9 @@ CONDITIONS = (FAILURE, QUALITY, ANOMALIES, DRIFT, LEDGER, PARITY, API, DEPENDENC
 FOLLOWS = frozenset({FAILURE, QUALITY, ANOMALIES, DRIFT})
 """What a failure upstream explains. A ledger that does not close is wrong whatever is upstream."""
 
+MOST_NAMED = 5
+"""Days, places, features that a text names; the count says how many there are."""
+
 GRACE = timedelta(minutes=30)
 """So long after its upstream recovered may a table still be failed from before."""
 

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from resources.alerts.finding import ANOMALIES, DRIFT, Finding
+from resources.alerts.finding import ANOMALIES, DRIFT, MOST_NAMED, Finding
 from resources.alerts.level import Level
 from resources.alerts.thresholds import Thresholds
 from resources.timescale import sql
@@ -30,9 +30,6 @@ from schemas.window import ONE_DAY, midnight
 OVER_AFTER = timedelta(days=3)
 """A place is well again when the newest days that were judged, so many, have nothing odd. Longer than one quiet day,
 which may be chance, and than most late rows take; what is found of older days is shown and not told."""
-
-MOST_NAMED = 5
-"""Anomalies or features that a text names; the count says how many there are."""
 
 
 def anomalies(

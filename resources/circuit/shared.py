@@ -3,21 +3,19 @@
 Belongs here: reading and changing `catalog.circuits`. Does not belong here: the rules between states (`breaker.py`).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
 
 from resources.catalog.rows import storable
 from resources.circuit.breaker import CircuitState, CircuitStore, Transition
-from resources.errors import DatabaseUnavailable
+from resources.timescale.shared_state import shared_state
 from schemas.catalog_budget import CIRCUITS
 
 LONGEST_ERROR = 2000
+NAMED = "state of circuit breakers"
 
 
 class SharedCircuitStore(CircuitStore):
@@ -29,12 +27,12 @@ class SharedCircuitStore(CircuitStore):
     def read(self, name: str) -> tuple[CircuitState, float]:
         now = sa.select(sa.func.clock_timestamp().label("now")).subquery()
         found = now.outerjoin(CIRCUITS, CIRCUITS.c.name == name)
-        with self._transaction() as connection:
+        with shared_state(self._engine, NAMED) as connection:
             row = connection.execute(sa.select(now.c.now, CIRCUITS).select_from(found)).one()
         return _state(row), row.now.timestamp()
 
     def change(self, name: str, transition: Transition) -> CircuitState:
-        with self._transaction() as connection:
+        with shared_state(self._engine, NAMED) as connection:
             connection.execute(insert(CIRCUITS).values(name=name, state="closed", failures=0).on_conflict_do_nothing())
             row = connection.execute(sa.select(CIRCUITS).where(CIRCUITS.c.name == name).with_for_update()).one()
             # Asked after the row is ours: waiting for it may have taken long.
@@ -47,17 +45,6 @@ class SharedCircuitStore(CircuitStore):
                 values["last_error"] = storable(after.last_error or "")[:LONGEST_ERROR] or None
                 connection.execute(sa.update(CIRCUITS).where(CIRCUITS.c.name == name).values(values))
         return after
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise DatabaseUnavailable(
-                f"the state of circuit breakers cannot be used ({type(error.orig).__name__}): check that the database"
-                " runs and that its schema is up to date"
-            ) from error
 
 
 def _instant(seconds: float | None) -> datetime | None:

@@ -6,15 +6,14 @@ windows (`rate_budget.py`), the tables (`schemas/catalog_budget.py`).
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
 
-from resources.errors import DatabaseUnavailable
 from resources.openaq.rate_budget import MARGIN_S, OPENAQ_RATES, Rate, RateBudget, wait_s
+from resources.timescale.shared_state import shared_state
 from schemas.catalog_budget import API_BUDGETS, API_REQUESTS
 
 
@@ -150,16 +149,8 @@ class SharedRateBudget(RateBudget):
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
             yield connection
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise DatabaseUnavailable(
-                f"the shared request budget {self.name!r} cannot be used ({type(error.orig).__name__}): check that the"
-                " database runs and that its schema is up to date"
-            ) from error
+    def _transaction(self) -> AbstractContextManager[sa.Connection]:
+        return shared_state(self._engine, f"shared request budget {self.name!r}")
 
 
 def _from_now(seconds: float) -> sa.ColumnElement[Any]:

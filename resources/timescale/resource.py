@@ -50,19 +50,16 @@ class Transaction:
         text, values = sql.render(statement)
         with self._connection.cursor() as cursor:
             cursor.execute(f"DECLARE pieces NO SCROLL CURSOR FOR {text}", values or None)
-        number = 0
-        while True:
-            with self._connection.cursor() as cursor:
-                cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})  # COPY takes no FETCH
-                cursor.execute(f"FETCH FORWARD {rows:d} FROM pieces")
-                piece = cursor.fetch_arrow_table()
-            if piece.num_rows or not number:
-                yield piece
-            number += 1
-            if piece.num_rows < rows:
-                break
+        yield (piece := self._next_piece(rows))
+        while piece.num_rows == rows and (piece := self._next_piece(rows)).num_rows:
+            yield piece
+        self.execute(sa.text("CLOSE pieces"))
+
+    def _next_piece(self, rows: int) -> pa.Table:
         with self._connection.cursor() as cursor:
-            cursor.execute("CLOSE pieces")
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})  # COPY takes no FETCH
+            cursor.execute(f"FETCH FORWARD {rows:d} FROM pieces")
+            return cursor.fetch_arrow_table()
 
     def copy(self, table: sa.Table, rows: pa.Table | pa.RecordBatchReader) -> None:
         """Appends Arrow rows to a table by COPY; column names and types must be the table's."""

@@ -3,9 +3,7 @@
 import json
 import re
 import shutil
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +14,6 @@ from typing import Any
 import pytest
 import requests
 import sqlalchemy as sa
-import uvicorn
 import yaml
 
 from assets_pkg.api.serving import build_app
@@ -27,6 +24,7 @@ from resources.catalog.schema import CatalogedTimescale
 from resources.wiring import Settings
 from schemas.catalog import LEDGER
 from schemas.tables import OPENAQ_MEASUREMENTS, TABLES
+from tests.web_server import free_port, running
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana/dashboards/tidemark.json").read_text())
@@ -131,12 +129,14 @@ def prometheus(timescale: CatalogedTimescale, tmp_path_factory: pytest.TempPathF
     (folder / "token").write_text("t")
     budgets = budgets_of(Settings(_env_file=None))
     app = build_app(SimpleNamespace(timescale=timescale), "t", budgets)  # type: ignore[arg-type]
-    web = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=free_port(), log_level="error"))
-    thread = threading.Thread(target=web.run)
-    thread.start()
+    with running(app) as url:
+        yield from scraped_by(program, url, folder)
+
+
+def scraped_by(program: str, url: str, folder: Path) -> Iterator[str]:
     config = (DEPLOY / "prometheus/prometheus.yml").read_text()
     for shipped, here in (
-        ("127.0.0.1:6566", f"127.0.0.1:{web.config.port}"),
+        ("127.0.0.1:6566", url.removeprefix("http://")),
         ("/etc/prometheus/tidemark_token", str(folder / "token")),
         ("scrape_interval: 30s", "scrape_interval: 1s"),
         ("scrape_timeout: 20s", "scrape_timeout: 1s"),
@@ -162,14 +162,6 @@ def prometheus(timescale: CatalogedTimescale, tmp_path_factory: pytest.TempPathF
     finally:
         process.terminate()
         process.wait()
-        web.should_exit = True
-        thread.join()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def wait_for_scrapes(url: str, log: Path, process: subprocess.Popen[bytes]) -> None:

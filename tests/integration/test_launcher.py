@@ -25,6 +25,7 @@ from assets_pkg.leftovers import MARKER
 from resources.errors import ConfigurationError
 from resources.timescale.server import EmbeddedServer, ensure_databases, lease
 from resources.wiring import Settings
+from tests.web_server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"), pytest.mark.timeout(1500)]
@@ -109,12 +110,6 @@ def wait_for(condition: Callable[[], object], patience_s: float = PATIENCE_S) ->
 def environment() -> dict[str, str]:
     paths = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH")) if part)
     return {**os.environ, "PYTHONPATH": paths}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

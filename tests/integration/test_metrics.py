@@ -1,8 +1,5 @@
 """`/metrics`: figures of a real catalog as Prometheus parses them, behind the token, with bounded labels."""
 
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -12,7 +9,6 @@ from typing import Any
 import pytest
 import requests
 import sqlalchemy as sa
-import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -44,6 +40,7 @@ from schemas.tables import (
     QUALITIES,
     TABLES,
 )
+from tests.web_server import running
 
 Ask = Callable[[dict[str, str]], requests.Response]
 TABLE = OPENAQ_MEASUREMENTS.qualified
@@ -61,19 +58,8 @@ def timescale(postgres_url: str) -> CatalogedTimescale:
 def served(timescale: CatalogedTimescale) -> Iterator[Ask]:
     """The feature server on this database; asks for `/metrics`."""
     app = build_app(SimpleNamespace(timescale=timescale), "t", BUDGETS)  # type: ignore[arg-type]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    web = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=web.run)
-    thread.start()
-    while not web.started:
-        time.sleep(0.02)
-    try:
-        yield lambda headers: requests.get(f"http://127.0.0.1:{port}/metrics", headers=headers, timeout=30)
-    finally:
-        web.should_exit = True
-        thread.join()
+    with running(app) as url:
+        yield lambda headers: requests.get(f"{url}/metrics", headers=headers, timeout=30)
 
 
 @pytest.fixture

@@ -1,8 +1,5 @@
 """`tidemark serve` as a client sees it: a real server on loopback, a real database, a real online store."""
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +9,6 @@ from typing import Any
 
 import pytest
 import requests
-import uvicorn
 
 from assets_pkg.api.serving import MOST_BYTES, MOST_KEYS, build_app
 from assets_pkg.commands.serve import serve, token_of
@@ -25,6 +21,7 @@ from resources.timescale.capabilities import read_capabilities
 from resources.timescale.tables import ensure
 from resources.wiring import Settings
 from schemas.tables import AIR_QUALITY_HOURLY
+from tests import web_server
 from tests.builders import feature_rows, together
 
 pytestmark = pytest.mark.timeout(600)
@@ -65,16 +62,8 @@ def feast(embedded: server.EmbeddedServer, tmp_path_factory: pytest.TempPathFact
 
 @contextmanager
 def running(feast: FeastResource) -> Iterator[Served]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    web = uvicorn.Server(uvicorn.Config(build_app(feast, TOKEN), host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=web.run, daemon=True)
-    thread.start()
-    while not web.started:
-        time.sleep(0.05)
-    yield Served(f"http://127.0.0.1:{port}")
-    web.should_exit = True
-    thread.join(30)
+    with web_server.running(build_app(feast, TOKEN)) as url:
+        yield Served(url)
 
 
 @pytest.fixture(scope="module")
